@@ -1,0 +1,77 @@
+"""Names shared by everyone who touches the ledger: partitions, subjects, buckets, Redis keys.
+
+A partition is fixed for good (crc32 of the account, modulo 64), so an account's entries, balance and leases always
+live together: one JetStream subject prefix, one Redis hash tag `{p<k>}`, one ClickHouse sort prefix.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from zlib import crc32
+
+PARTITIONS = 64
+
+STREAM = "LEDGER"
+STREAM_SUBJECTS = "ledger.>"
+DEAD_LETTER_STREAM = "DEAD_LETTERS"
+DEAD_LETTER_SUBJECTS = "dead_letter.>"
+
+KV_ACCOUNTS = "accounts"
+KV_KEYS = "keys"
+KV_USERS = "users"
+KV_CATALOG = "catalog"
+
+# Core NATS (fire and forget): billing tells auth that a credit was posted, auth tells connected edges.
+CREDIT_POSTED_SUBJECT = "lumen.credit_posted"  # payload: account id
+
+
+def partition_of(account: str) -> int:
+    return crc32(account.encode()) % PARTITIONS
+
+
+def subject(partition: int, producer: str) -> str:
+    return f"ledger.{partition}.{producer}"
+
+
+def partition_filter(partition: int) -> str:
+    return f"ledger.{partition}.>"
+
+
+def dead_letter_subject(partition: int) -> str:
+    return f"dead_letter.{partition}"
+
+
+def credit_producer(account: str, reference: str) -> str:
+    """The producer of one credit: the same caller's key for the same account is the same subject, for ever."""
+    digest = hashlib.sha256(f"{account}\0{reference}".encode()).hexdigest()
+    return f"credit-{digest[:32]}"
+
+
+def lease_id(worker_id: str, boot: int) -> str:
+    """One run of one worker. Books are in memory, so a restarted worker starts a new lease and retires the old."""
+    return f"{worker_id}.{boot}"
+
+
+def mark_key(partition: int) -> str:
+    """String `epoch:sequence:hash`: the last stream message whose entries are in the balances."""
+    return f"lumen:{{p{partition}}}:mark"
+
+
+def live_key(partition: int) -> str:
+    """Set with a 5 s expiry while billing is at the stream's tail; without it nothing new is granted."""
+    return f"lumen:{{p{partition}}}:live"
+
+
+def account_key(partition: int, account: str) -> str:
+    """Hash: `balance`; per lease `g:<lease>` granted, `r:<lease>` released, `p:<lease>` posted. All only grow but balance."""
+    return f"lumen:{{p{partition}}}:account:{account}"
+
+
+def spend_key(partition: int, key_id: str) -> str:
+    """Hash of an API key that has a spend limit: `spent`; per lease `g:`, `r:`, `p:` as for the account."""
+    return f"lumen:{{p{partition}}}:key:{key_id}"
+
+
+def lease_accounts_key(partition: int, lease: str) -> str:
+    """Set of account ids and `key:<account>:<key id>` members this lease has ever been granted for."""
+    return f"lumen:{{p{partition}}}:lease:{lease}"

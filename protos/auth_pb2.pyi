@@ -1,0 +1,297 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class GrantOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    GRANT_OUTCOME_UNSPECIFIED: _ClassVar[GrantOutcome]
+    GRANTED: _ClassVar[GrantOutcome]
+    INSUFFICIENT_CREDITS: _ClassVar[GrantOutcome]
+    KEY_SPEND_LIMIT_REACHED: _ClassVar[GrantOutcome]
+    NOT_LIVE: _ClassVar[GrantOutcome]
+GRANT_OUTCOME_UNSPECIFIED: GrantOutcome
+GRANTED: GrantOutcome
+INSUFFICIENT_CREDITS: GrantOutcome
+KEY_SPEND_LIMIT_REACHED: GrantOutcome
+NOT_LIVE: GrantOutcome
+
+class ViewStamp(_message.Message):
+    __slots__ = ("keys_revision", "accounts_revision", "view_age_ms")
+    KEYS_REVISION_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNTS_REVISION_FIELD_NUMBER: _ClassVar[int]
+    VIEW_AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    keys_revision: int
+    accounts_revision: int
+    view_age_ms: int
+    def __init__(self, keys_revision: _Optional[int] = ..., accounts_revision: _Optional[int] = ..., view_age_ms: _Optional[int] = ...) -> None: ...
+
+class KeyView(_message.Message):
+    __slots__ = ("key_id", "account_id", "group", "name", "revoked", "expires_at_s", "models", "ips", "spend_limit_nanousd", "rpm", "tpm", "account_suspended")
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_S_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    IPS_FIELD_NUMBER: _ClassVar[int]
+    SPEND_LIMIT_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    RPM_FIELD_NUMBER: _ClassVar[int]
+    TPM_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_SUSPENDED_FIELD_NUMBER: _ClassVar[int]
+    key_id: str
+    account_id: str
+    group: str
+    name: str
+    revoked: bool
+    expires_at_s: int
+    models: _containers.RepeatedScalarFieldContainer[str]
+    ips: _containers.RepeatedScalarFieldContainer[str]
+    spend_limit_nanousd: int
+    rpm: int
+    tpm: int
+    account_suspended: bool
+    def __init__(self, key_id: _Optional[str] = ..., account_id: _Optional[str] = ..., group: _Optional[str] = ..., name: _Optional[str] = ..., revoked: _Optional[bool] = ..., expires_at_s: _Optional[int] = ..., models: _Optional[_Iterable[str]] = ..., ips: _Optional[_Iterable[str]] = ..., spend_limit_nanousd: _Optional[int] = ..., rpm: _Optional[int] = ..., tpm: _Optional[int] = ..., account_suspended: _Optional[bool] = ...) -> None: ...
+
+class AuthenticateRequest(_message.Message):
+    __slots__ = ("key_sha256",)
+    KEY_SHA256_FIELD_NUMBER: _ClassVar[int]
+    key_sha256: bytes
+    def __init__(self, key_sha256: _Optional[bytes] = ...) -> None: ...
+
+class AuthenticateResponse(_message.Message):
+    __slots__ = ("stamp", "key")
+    STAMP_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    stamp: ViewStamp
+    key: KeyView
+    def __init__(self, stamp: _Optional[_Union[ViewStamp, _Mapping]] = ..., key: _Optional[_Union[KeyView, _Mapping]] = ...) -> None: ...
+
+class WatchRequest(_message.Message):
+    __slots__ = ("lease_id",)
+    LEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    lease_id: str
+    def __init__(self, lease_id: _Optional[str] = ...) -> None: ...
+
+class WatchEvent(_message.Message):
+    __slots__ = ("stamp", "heartbeat", "key_changed", "account_changed", "credit_arrived", "recall")
+    STAMP_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    KEY_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_ARRIVED_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FIELD_NUMBER: _ClassVar[int]
+    stamp: ViewStamp
+    heartbeat: Heartbeat
+    key_changed: KeyChanged
+    account_changed: AccountChanged
+    credit_arrived: CreditArrived
+    recall: Recall
+    def __init__(self, stamp: _Optional[_Union[ViewStamp, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., key_changed: _Optional[_Union[KeyChanged, _Mapping]] = ..., account_changed: _Optional[_Union[AccountChanged, _Mapping]] = ..., credit_arrived: _Optional[_Union[CreditArrived, _Mapping]] = ..., recall: _Optional[_Union[Recall, _Mapping]] = ...) -> None: ...
+
+class Heartbeat(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class KeyChanged(_message.Message):
+    __slots__ = ("key_sha256", "key")
+    KEY_SHA256_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key_sha256: bytes
+    key: KeyView
+    def __init__(self, key_sha256: _Optional[bytes] = ..., key: _Optional[_Union[KeyView, _Mapping]] = ...) -> None: ...
+
+class AccountChanged(_message.Message):
+    __slots__ = ("account_id", "suspended")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    SUSPENDED_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    suspended: bool
+    def __init__(self, account_id: _Optional[str] = ..., suspended: _Optional[bool] = ...) -> None: ...
+
+class CreditArrived(_message.Message):
+    __slots__ = ("account_id",)
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    def __init__(self, account_id: _Optional[str] = ...) -> None: ...
+
+class Recall(_message.Message):
+    __slots__ = ("account_id",)
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    def __init__(self, account_id: _Optional[str] = ...) -> None: ...
+
+class LeaseTotals(_message.Message):
+    __slots__ = ("account_id", "key_id", "granted_nanousd", "released_nanousd", "in_use_nanousd")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    GRANTED_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    RELEASED_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    IN_USE_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    key_id: str
+    granted_nanousd: int
+    released_nanousd: int
+    in_use_nanousd: int
+    def __init__(self, account_id: _Optional[str] = ..., key_id: _Optional[str] = ..., granted_nanousd: _Optional[int] = ..., released_nanousd: _Optional[int] = ..., in_use_nanousd: _Optional[int] = ...) -> None: ...
+
+class GrantRequest(_message.Message):
+    __slots__ = ("lease_id", "account", "key", "key_spend_limit_nanousd", "hold_nanousd", "want_nanousd")
+    LEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    KEY_SPEND_LIMIT_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    HOLD_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    WANT_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    lease_id: str
+    account: LeaseTotals
+    key: LeaseTotals
+    key_spend_limit_nanousd: int
+    hold_nanousd: int
+    want_nanousd: int
+    def __init__(self, lease_id: _Optional[str] = ..., account: _Optional[_Union[LeaseTotals, _Mapping]] = ..., key: _Optional[_Union[LeaseTotals, _Mapping]] = ..., key_spend_limit_nanousd: _Optional[int] = ..., hold_nanousd: _Optional[int] = ..., want_nanousd: _Optional[int] = ...) -> None: ...
+
+class GrantResponse(_message.Message):
+    __slots__ = ("outcome", "account_granted_nanousd", "key_granted_nanousd", "available_nanousd")
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_GRANTED_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    KEY_GRANTED_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    outcome: GrantOutcome
+    account_granted_nanousd: int
+    key_granted_nanousd: int
+    available_nanousd: int
+    def __init__(self, outcome: _Optional[_Union[GrantOutcome, str]] = ..., account_granted_nanousd: _Optional[int] = ..., key_granted_nanousd: _Optional[int] = ..., available_nanousd: _Optional[int] = ...) -> None: ...
+
+class RenewRequest(_message.Message):
+    __slots__ = ("lease_id", "totals")
+    LEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    TOTALS_FIELD_NUMBER: _ClassVar[int]
+    lease_id: str
+    totals: _containers.RepeatedCompositeFieldContainer[LeaseTotals]
+    def __init__(self, lease_id: _Optional[str] = ..., totals: _Optional[_Iterable[_Union[LeaseTotals, _Mapping]]] = ...) -> None: ...
+
+class RenewResponse(_message.Message):
+    __slots__ = ("totals",)
+    TOTALS_FIELD_NUMBER: _ClassVar[int]
+    totals: _containers.RepeatedCompositeFieldContainer[LeaseTotals]
+    def __init__(self, totals: _Optional[_Iterable[_Union[LeaseTotals, _Mapping]]] = ...) -> None: ...
+
+class RetireRequest(_message.Message):
+    __slots__ = ("worker_id", "current_boot")
+    WORKER_ID_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_BOOT_FIELD_NUMBER: _ClassVar[int]
+    worker_id: str
+    current_boot: int
+    def __init__(self, worker_id: _Optional[str] = ..., current_boot: _Optional[int] = ...) -> None: ...
+
+class RetireResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Account(_message.Message):
+    __slots__ = ("id", "name", "status", "created_at_s")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    status: str
+    created_at_s: int
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., status: _Optional[str] = ..., created_at_s: _Optional[int] = ...) -> None: ...
+
+class CreateAccountRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class GetAccountRequest(_message.Message):
+    __slots__ = ("id_or_name",)
+    ID_OR_NAME_FIELD_NUMBER: _ClassVar[int]
+    id_or_name: str
+    def __init__(self, id_or_name: _Optional[str] = ...) -> None: ...
+
+class ListAccountsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListAccountsResponse(_message.Message):
+    __slots__ = ("accounts",)
+    ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
+    accounts: _containers.RepeatedCompositeFieldContainer[Account]
+    def __init__(self, accounts: _Optional[_Iterable[_Union[Account, _Mapping]]] = ...) -> None: ...
+
+class SetAccountStatusRequest(_message.Message):
+    __slots__ = ("id", "status")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    status: str
+    def __init__(self, id: _Optional[str] = ..., status: _Optional[str] = ...) -> None: ...
+
+class Key(_message.Message):
+    __slots__ = ("view", "prefix", "created_at_s", "revoked_at_s")
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    view: KeyView
+    prefix: str
+    created_at_s: int
+    revoked_at_s: int
+    def __init__(self, view: _Optional[_Union[KeyView, _Mapping]] = ..., prefix: _Optional[str] = ..., created_at_s: _Optional[int] = ..., revoked_at_s: _Optional[int] = ...) -> None: ...
+
+class CreateKeyRequest(_message.Message):
+    __slots__ = ("account_id", "group", "name", "expires_at_s", "models", "ips", "spend_limit_nanousd", "rpm", "tpm")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_S_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    IPS_FIELD_NUMBER: _ClassVar[int]
+    SPEND_LIMIT_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    RPM_FIELD_NUMBER: _ClassVar[int]
+    TPM_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    group: str
+    name: str
+    expires_at_s: int
+    models: _containers.RepeatedScalarFieldContainer[str]
+    ips: _containers.RepeatedScalarFieldContainer[str]
+    spend_limit_nanousd: int
+    rpm: int
+    tpm: int
+    def __init__(self, account_id: _Optional[str] = ..., group: _Optional[str] = ..., name: _Optional[str] = ..., expires_at_s: _Optional[int] = ..., models: _Optional[_Iterable[str]] = ..., ips: _Optional[_Iterable[str]] = ..., spend_limit_nanousd: _Optional[int] = ..., rpm: _Optional[int] = ..., tpm: _Optional[int] = ...) -> None: ...
+
+class CreateKeyResponse(_message.Message):
+    __slots__ = ("key", "secret")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    key: Key
+    secret: str
+    def __init__(self, key: _Optional[_Union[Key, _Mapping]] = ..., secret: _Optional[str] = ...) -> None: ...
+
+class ListKeysRequest(_message.Message):
+    __slots__ = ("account_id",)
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    def __init__(self, account_id: _Optional[str] = ...) -> None: ...
+
+class ListKeysResponse(_message.Message):
+    __slots__ = ("keys",)
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    keys: _containers.RepeatedCompositeFieldContainer[Key]
+    def __init__(self, keys: _Optional[_Iterable[_Union[Key, _Mapping]]] = ...) -> None: ...
+
+class RevokeKeyRequest(_message.Message):
+    __slots__ = ("key_id",)
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    key_id: str
+    def __init__(self, key_id: _Optional[str] = ...) -> None: ...

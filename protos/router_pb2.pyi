@@ -1,0 +1,139 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class WatchRequest(_message.Message):
+    __slots__ = ("worker_id",)
+    WORKER_ID_FIELD_NUMBER: _ClassVar[int]
+    worker_id: str
+    def __init__(self, worker_id: _Optional[str] = ...) -> None: ...
+
+class TableEvent(_message.Message):
+    __slots__ = ("catalog_revision", "view_age_ms", "catalog_json")
+    CATALOG_REVISION_FIELD_NUMBER: _ClassVar[int]
+    VIEW_AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    CATALOG_JSON_FIELD_NUMBER: _ClassVar[int]
+    catalog_revision: int
+    view_age_ms: int
+    catalog_json: bytes
+    def __init__(self, catalog_revision: _Optional[int] = ..., view_age_ms: _Optional[int] = ..., catalog_json: _Optional[bytes] = ...) -> None: ...
+
+class RouteRequest(_message.Message):
+    __slots__ = ("group", "model")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    model: str
+    def __init__(self, group: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
+
+class RouteResponse(_message.Message):
+    __slots__ = ("catalog_revision", "view_age_ms", "resolution_json")
+    CATALOG_REVISION_FIELD_NUMBER: _ClassVar[int]
+    VIEW_AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_JSON_FIELD_NUMBER: _ClassVar[int]
+    catalog_revision: int
+    view_age_ms: int
+    resolution_json: bytes
+    def __init__(self, catalog_revision: _Optional[int] = ..., view_age_ms: _Optional[int] = ..., resolution_json: _Optional[bytes] = ...) -> None: ...
+
+class ChannelReport(_message.Message):
+    __slots__ = ("channel", "state", "reason")
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    channel: str
+    state: str
+    reason: str
+    def __init__(self, channel: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ReportRequest(_message.Message):
+    __slots__ = ("worker_id", "catalog_revision", "channels")
+    WORKER_ID_FIELD_NUMBER: _ClassVar[int]
+    CATALOG_REVISION_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    worker_id: str
+    catalog_revision: int
+    channels: _containers.RepeatedCompositeFieldContainer[ChannelReport]
+    def __init__(self, worker_id: _Optional[str] = ..., catalog_revision: _Optional[int] = ..., channels: _Optional[_Iterable[_Union[ChannelReport, _Mapping]]] = ...) -> None: ...
+
+class ReportResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ApplyRequest(_message.Message):
+    __slots__ = ("source", "source_name", "note", "dry_run")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_NAME_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    source_name: str
+    note: str
+    dry_run: bool
+    def __init__(self, source: _Optional[str] = ..., source_name: _Optional[str] = ..., note: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class CatalogProblem(_message.Message):
+    __slots__ = ("line", "field", "message")
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    line: int
+    field: str
+    message: str
+    def __init__(self, line: _Optional[int] = ..., field: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class ApplyResponse(_message.Message):
+    __slots__ = ("revision", "unchanged", "problems")
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    UNCHANGED_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    unchanged: bool
+    problems: _containers.RepeatedCompositeFieldContainer[CatalogProblem]
+    def __init__(self, revision: _Optional[int] = ..., unchanged: _Optional[bool] = ..., problems: _Optional[_Iterable[_Union[CatalogProblem, _Mapping]]] = ...) -> None: ...
+
+class ShowRequest(_message.Message):
+    __slots__ = ("revision",)
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    def __init__(self, revision: _Optional[int] = ...) -> None: ...
+
+class ShowResponse(_message.Message):
+    __slots__ = ("revision", "catalog_json", "channels")
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    CATALOG_JSON_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    catalog_json: bytes
+    channels: _containers.RepeatedCompositeFieldContainer[ChannelReport]
+    def __init__(self, revision: _Optional[int] = ..., catalog_json: _Optional[bytes] = ..., channels: _Optional[_Iterable[_Union[ChannelReport, _Mapping]]] = ...) -> None: ...
+
+class HistoryRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RevisionInfo(_message.Message):
+    __slots__ = ("revision", "created_at_s", "note")
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    created_at_s: int
+    note: str
+    def __init__(self, revision: _Optional[int] = ..., created_at_s: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
+
+class HistoryResponse(_message.Message):
+    __slots__ = ("revisions",)
+    REVISIONS_FIELD_NUMBER: _ClassVar[int]
+    revisions: _containers.RepeatedCompositeFieldContainer[RevisionInfo]
+    def __init__(self, revisions: _Optional[_Iterable[_Union[RevisionInfo, _Mapping]]] = ...) -> None: ...
+
+class RollbackRequest(_message.Message):
+    __slots__ = ("revision",)
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    def __init__(self, revision: _Optional[int] = ...) -> None: ...
