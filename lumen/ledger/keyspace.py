@@ -63,7 +63,7 @@ def live_key(partition: int) -> str:
 
 
 def account_key(partition: int, account: str) -> str:
-    """Hash: `balance`; per lease `g:<lease>` granted, `r:<lease>` released, `p:<lease>` posted. All only grow but balance."""
+    """Hash: `balance`; per lease `g:<lease>` granted, `r:<lease>` released, `p:<lease>` posted, which only grow."""
     return f"lumen:{{p{partition}}}:account:{account}"
 
 

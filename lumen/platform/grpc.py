@@ -48,7 +48,7 @@ class ServiceError(Exception):
             self.kind = kind
 
 
-class _ErrorInterceptor(grpc.aio.ServerInterceptor):
+class _ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     """Maps ServiceError kinds to status codes and carries the caller's request id into the logs."""
 
     def __init__(self, codes: Mapping[str, grpc.StatusCode]) -> None:
@@ -56,15 +56,15 @@ class _ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> Any:
         handler = await continuation(details)
         if handler is None or handler.unary_unary is None:
             return handler
         inner = handler.unary_unary
 
-        async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+        async def call(request: Any, context: Any) -> Any:
             for key, value in context.invocation_metadata() or ():
                 if key == REQUEST_ID_METADATA:
                     request_id_var.set(str(value))
@@ -111,7 +111,5 @@ def request_metadata(request_id: str = "") -> tuple[tuple[str, str], ...]:
 
 def error_kind(error: grpc.aio.AioRpcError) -> str | None:
     """The ServiceError kind the peer raised, if it was one."""
-    for key, value in error.trailing_metadata() or ():
-        if key == "lumen-error-kind":
-            return str(value)
-    return None
+    metadata: Any = error.trailing_metadata() or ()
+    return next((str(value) for key, value in metadata if key == "lumen-error-kind"), None)

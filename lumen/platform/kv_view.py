@@ -1,6 +1,6 @@
 """A KV bucket held in memory and followed: every change is handed to the owner in revision order.
 
-A bucket is a stream (NATS ADR-8): the revision is the stream sequence, a delete is a message with a KV-Operation header.
+A bucket is a stream (NATS ADR-8): the revision is the stream sequence, a delete a message with a KV-Operation header.
 """
 
 from __future__ import annotations

@@ -8,12 +8,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 import uvloop
 
 logger = logging.getLogger(__name__)
+
+
+async def cancel_until_done(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait for their end, again and again: on Python 3.11 `asyncio.wait_for` (which nats-py uses
+    throughout) loses a cancellation that arrives together with its result. Their exceptions are left to the caller."""
+    pending = set(tasks)
+    interrupted: asyncio.CancelledError | None = None
+    while pending:
+        for task in pending:
+            task.cancel()
+        try:
+            _, pending = await asyncio.wait(pending, timeout=0.2)
+        except asyncio.CancelledError as error:  # our own: finish first, or the tasks would be left behind
+            interrupted = error
+            pending = {task for task in pending if not task.done()}
+    if interrupted is not None:
+        raise interrupted
 
 
 class Lifecycle:
@@ -42,10 +59,7 @@ class Lifecycle:
             self.stopping.set()
 
     async def cancel_tasks(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_until_done(list(self._tasks))
 
     @property
     def failure(self) -> BaseException | None:

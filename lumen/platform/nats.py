@@ -8,7 +8,7 @@ from typing import Any
 
 import nats
 from nats.aio.client import Client
-from nats.js.api import RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError, NotFoundError
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ async def ensure_bucket(nc: Client, bucket: str, *, history: int = 1, replicas: 
             allow_rollup_hdrs=True,
             deny_delete=True,
             allow_direct=False,  # reads that decide use the leader
-            discard="new",
+            discard=DiscardPolicy.NEW,
             retention=RetentionPolicy.LIMITS,
             storage=StorageType.FILE,
             num_replicas=replicas,

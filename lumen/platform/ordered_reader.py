@@ -12,6 +12,7 @@ Backpressure: messages wait in a bounded queue; flow-control requests are answer
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -24,6 +25,8 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
+
+from lumen.platform.lifecycle import cancel_until_done
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +82,7 @@ class OrderedReader:
 
     async def stop(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await cancel_until_done([self._task])
 
     def age_s(self) -> float:
         """Seconds since the broker last proved this view current (infinite before the first proof)."""
@@ -98,7 +100,8 @@ class OrderedReader:
     async def read(self, messages_max: int = 1000, timeout_s: float | None = None) -> list[StreamMessage]:
         """At least one message (or none after `timeout_s`), at most `messages_max`, in stream order."""
         try:
-            first = await asyncio.wait_for(self._queue.get(), timeout_s)
+            async with asyncio.timeout(timeout_s):  # not wait_for: on 3.11 it can lose a cancellation
+                first = await self._queue.get()
         except TimeoutError:
             return []
         messages = [first]
@@ -198,7 +201,5 @@ def _parse(msg: Msg) -> tuple[StreamMessage, int]:
 
 
 async def _quietly(awaitable) -> None:  # type: ignore[no-untyped-def]
-    try:
+    with contextlib.suppress(NatsError, JetStreamError, TimeoutError, OSError):
         await awaitable
-    except (NatsError, JetStreamError, TimeoutError, OSError, asyncio.TimeoutError):
-        pass

@@ -1,0 +1,62 @@
+# Lumen: `make run` sets up and runs everything; `make test` proves it. `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+STAMP := $(VENV)/.lumen-setup
+CODE := lumen services simulator deploy tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-all check format lint types imports protos protos-check bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## create the virtual environment from the lock file (seconds when nothing changed)
+
+$(STAMP): pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Lumen needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@VIRTUAL_ENV=$(abspath $(VENV)) UV_PROJECT_ENVIRONMENT=$(abspath $(VENV)) $(BIN)/uv sync --frozen --quiet
+	@touch $@
+
+run: setup ## start the whole of Lumen on this machine, with a demo account and key (Ctrl-C stops it)
+	@$(BIN)/lumen up
+
+test: setup ## unit, contract, integration, e2e and short chaos tests on real engines (minutes)
+	$(BIN)/pytest -n 2 --dist loadscope -m "not long"
+
+test-all: setup ## everything, with the long tests
+	$(BIN)/pytest -n 2 --dist loadscope
+
+check: lint types imports protos-check test ## what CI runs: format, lint, types, boundaries, generated stubs, tests
+
+format: setup ## rewrite the code in the project's format
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+lint: setup ## format and lint, changing nothing
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+
+types: setup ## mypy, strict
+	$(BIN)/mypy
+
+imports: setup ## the boundaries between packages
+	$(BIN)/lint-imports
+
+protos: setup ## regenerate the gRPC stubs
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. --mypy_grpc_out=. protos/*.proto
+
+protos-check: setup ## the committed stubs are what the .proto files generate
+	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I. --python_out="$$out" --pyi_out="$$out" --grpc_python_out="$$out" --mypy_grpc_out="$$out" protos/*.proto && \
+	for file in "$$out"/protos/*; do cmp "$$file" "protos/$$(basename "$$file")" || { echo "run: make protos" >&2; exit 1; }; done
+
+bench: setup ## CPU per request and per stream, as ratios to nginx in the same run (needs nginx and wrk)
+	$(BIN)/python -m tests.load.bench $(BENCH_ARGS)
+
+clean: ## remove the virtual environment and the default state directory
+	rm -rf $(VENV) .lumen

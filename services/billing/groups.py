@@ -1,0 +1,183 @@
+"""A group: a run of ledger messages turned into what both sinks will be told, before either is told anything.
+
+Each message counts for a sink only above that sink's mark of its partition, so a sink that is ahead of the other
+(after a crash between the two, or a restored backup) is not told twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from lumen.ledger import keyspace
+from lumen.ledger.entries import CreditEntry, UsageEntry
+from lumen.platform.ordered_reader import StreamMessage
+from services.billing.decoding import DecodedMessage, Flaw, Reason, decode_message
+from services.billing.marks import Mark, digest_of
+from services.billing.rating import Charge, NotRatable, Rates
+from services.billing.tables import Place, Row, credit_row, usage_row
+
+_HOUR_US = 3_600_000_000
+
+
+@dataclass(slots=True)
+class PartitionPost:
+    """What one partition's balances move by: Redis key -> field -> amount, and the mark that stands for it."""
+
+    partition: int
+    mark: Mark
+    deltas: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def add(self, key: str, name: str, amount: int) -> None:
+        fields = self.deltas.get(key)
+        if fields is None:
+            fields = self.deltas[key] = {}
+        fields[name] = fields.get(name, 0) + amount
+
+
+@dataclass(slots=True)
+class Group:
+    usage: list[Row] = field(default_factory=list)
+    credits: list[Row] = field(default_factory=list)
+    dead_letters: list[tuple[Place, Flaw]] = field(default_factory=list)
+    marks: dict[int, Mark] = field(default_factory=dict)  # ClickHouse's, after this group
+    posts: dict[int, PartitionPost] = field(default_factory=dict)  # Redis'
+    credited_accounts: set[str] = field(default_factory=set)
+    touched_hours: set[tuple[int, int]] = field(default_factory=set)  # (partition, Unix hour)
+    messages: int = 0
+    entries: int = 0
+    last_sequence: int = 0
+    oldest_published_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SinkMarks:
+    """Where both sinks stood when the reader started, for the partitions being followed and no others."""
+
+    clickhouse: Mapping[int, Mark]
+    redis: Mapping[int, Mark]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMessage:
+    partition: int
+    message: StreamMessage
+    decoded: DecodedMessage
+
+
+def read_message(message: StreamMessage, followed: SinkMarks) -> ReadMessage | None:
+    """Decode a message that some sink still needs; None for others (another owner's, stopped, or known already)."""
+    subject = message.subject.split(".", 2)
+    if len(subject) != 3 or not (subject[1].isascii() and subject[1].isdigit()):
+        return None
+    partition = int(subject[1])
+    clickhouse, redis = followed.clickhouse.get(partition), followed.redis.get(partition)
+    if clickhouse is None or redis is None:
+        return None
+    if message.sequence <= min(clickhouse.sequence, redis.sequence):
+        return None
+    return ReadMessage(partition, message, decode_message(partition, subject[2], message.data))
+
+
+def posted_field(producer: str, lease_boot: int) -> str:
+    return f"p:{keyspace.lease_id(producer, lease_boot)}"
+
+
+def revisions_of(messages: Sequence[ReadMessage]) -> set[int]:
+    return {
+        entry.catalog_revision
+        for read in messages
+        for _, entry in read.decoded.entries
+        if isinstance(entry, UsageEntry)
+    }
+
+
+class GroupBuilder:
+    """Add messages in stream order, then take `group`. `rates` holds every revision the messages name."""
+
+    def __init__(self, followed: SinkMarks, rates: Mapping[int, Rates]) -> None:
+        self._followed = followed
+        self._rates = rates
+        self._last_payload: dict[int, tuple[int, bytes]] = {}
+        self.group = Group()
+
+    def add(self, read: ReadMessage) -> None:
+        group, message, decoded, partition = self.group, read.message, read.decoded, read.partition
+        epoch = self._followed.clickhouse[partition].epoch
+        is_for_clickhouse = message.sequence > self._followed.clickhouse[partition].sequence
+        post = self._post_of(partition, epoch) if message.sequence > self._followed.redis[partition].sequence else None
+        published_at_us = message.timestamp_ns // 1000
+        place = Place(partition, epoch, message.sequence, decoded.producer, decoded.batch_number, published_at_us)
+
+        flaws = list(decoded.flaws)
+        for index, entry in decoded.entries:
+            if isinstance(entry, CreditEntry):
+                self._add_credit(place, index, entry, is_for_clickhouse, post)
+                continue
+            try:
+                charge = self._rates[entry.catalog_revision].charge(entry)
+            except NotRatable as error:
+                payload = msgspec.msgpack.encode(entry)
+                flaws.append(Flaw(index, Reason.NOT_RATABLE, str(error), payload, entry.account, entry.request_id))
+                continue
+            self._add_usage(place, index, entry, charge, is_for_clickhouse, post)
+        if is_for_clickhouse:
+            group.dead_letters += [(place, flaw) for flaw in flaws]
+
+        group.messages += 1
+        group.entries += len(decoded.entries) + len(decoded.flaws)
+        group.last_sequence = message.sequence
+        group.oldest_published_ns = group.oldest_published_ns or message.timestamp_ns
+        self._last_payload[partition] = (message.sequence, message.data)
+
+    def finish(self) -> Group:
+        """Set the marks; a message's digest is only needed for the last of each partition."""
+        for partition, (sequence, payload) in self._last_payload.items():
+            before = self._followed.clickhouse[partition]
+            mark = Mark(before.epoch, sequence, digest_of(payload))
+            if sequence > before.sequence:
+                self.group.marks[partition] = mark
+            if partition in self.group.posts:
+                self.group.posts[partition].mark = mark
+        return self.group
+
+    def _post_of(self, partition: int, epoch: int) -> PartitionPost:
+        post = self.group.posts.get(partition)
+        if post is None:
+            post = self.group.posts[partition] = PartitionPost(partition, Mark(epoch, 0, ""))
+        return post
+
+    def _add_usage(
+        self,
+        place: Place,
+        index: int,
+        entry: UsageEntry,
+        charge: Charge,
+        is_for_clickhouse: bool,
+        post: PartitionPost | None,
+    ) -> None:
+        if is_for_clickhouse:
+            self.group.usage.append(usage_row(place, index, entry, charge))
+            self.group.touched_hours.add((place.partition, entry.started_at_us // _HOUR_US))
+        cost = charge.cost_nanousd
+        if post is None or cost == 0:
+            return
+        posted = posted_field(place.producer, entry.lease_boot)
+        account = keyspace.account_key(place.partition, entry.account)
+        post.add(account, "balance", -cost)
+        post.add(account, posted, cost)
+        if entry.key_has_spend_limit:
+            key = keyspace.spend_key(place.partition, entry.key_id)
+            post.add(key, "spent", cost)
+            post.add(key, posted, cost)
+
+    def _add_credit(
+        self, place: Place, index: int, entry: CreditEntry, is_for_clickhouse: bool, post: PartitionPost | None
+    ) -> None:
+        if is_for_clickhouse:
+            self.group.credits.append(credit_row(place, index, entry))
+        if post is not None:
+            post.add(keyspace.account_key(place.partition, entry.account), "balance", entry.amount_nanousd)
+            self.group.credited_accounts.add(entry.account)

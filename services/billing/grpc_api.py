@@ -1,0 +1,77 @@
+"""BillingAdmin (protos/billing.proto): parse, call, map; no rules here."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import grpc
+
+from protos import billing_pb2, billing_pb2_grpc
+from services.billing.balances import Balances
+from services.billing.credits import CreditOrder, Credits
+from services.billing.errors import InvalidRequest
+from services.billing.reconcile import Reconciler
+
+_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class BillingAdmin(billing_pb2_grpc.BillingAdminServicer):
+    """Domain errors (services.billing.errors) become status codes in the server's interceptor."""
+
+    def __init__(self, credits_: Credits, balances: Balances, reconciler: Reconciler) -> None:
+        self._credits = credits_
+        self._balances = balances
+        self._reconciler = reconciler
+
+    async def PostCredit(self, request: billing_pb2.PostCreditRequest, context: _Context) -> billing_pb2.CreditView:
+        posted = await self._credits.post(
+            CreditOrder(
+                account=request.account_id,
+                amount_nanousd=request.amount_nanousd,
+                kind=request.kind,
+                reference=request.reference,
+                paid_amount=request.paid_amount,
+                paid_currency=request.paid_currency,
+                note=request.note,
+                expires_at_s=request.expires_at_s,
+            )
+        )
+        entry = posted.entry
+        return billing_pb2.CreditView(
+            account_id=entry.account,
+            amount_nanousd=entry.amount_nanousd,
+            kind=entry.kind,
+            source=entry.source,
+            reference=entry.reference,
+            paid_amount=entry.paid_amount,
+            paid_currency=entry.paid_currency,
+            note=entry.note,
+            created_at_s=entry.created_at_us // 1_000_000,
+            expires_at_s=entry.expires_at_s,
+            already_existed=posted.already_existed,
+            stream_sequence=posted.stream_sequence,
+        )
+
+    async def GetBalance(self, request: billing_pb2.GetBalanceRequest, context: _Context) -> billing_pb2.Balance:
+        if not request.account_id:
+            raise InvalidRequest("account_id is missing")
+        balance = await self._balances.get(request.account_id)
+        return billing_pb2.Balance(
+            account_id=request.account_id,
+            balance_nanousd=balance.balance_nanousd,
+            reserved_nanousd=balance.reserved_nanousd,
+            available_nanousd=balance.available_nanousd,
+            is_live=balance.is_live,
+        )
+
+    async def Reconcile(self, request: billing_pb2.ReconcileRequest, context: _Context) -> billing_pb2.ReconcileReport:
+        report = await self._reconciler.run(request.account_id)
+        return billing_pb2.ReconcileReport(
+            is_ok=report.is_ok,
+            checks=[
+                billing_pb2.Check(name=check.name, is_ok=check.is_ok, examined=check.examined, drifts=check.drifts)
+                for check in report.checks
+            ],
+            entries=report.entries,
+            dead_letters=report.dead_letters,
+        )

@@ -1,0 +1,42 @@
+"""Billing's settings: `LUMEN_BILLING_*`, read once at start. Sizes in bytes, times in seconds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from lumen.platform.settings import ServiceSettings, service_config, shared
+
+_PREFIX = "LUMEN_BILLING_"
+
+
+class BillingSettings(ServiceSettings):
+    model_config = service_config(_PREFIX)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=7089, description="gRPC; 0 picks a free port")
+
+    nats_url: str = shared(_PREFIX, "nats_url")
+    redis_url: str = shared(_PREFIX, "redis_url")
+    clickhouse_url: str = shared(_PREFIX, "clickhouse_url")
+
+    stream_replicas: int = Field(default=1, description="of LEDGER and DEAD_LETTERS; 3 in production")
+    ledger_bytes_max: int = Field(default=-1, description="size of LEDGER before it refuses entries; -1: the disk's")
+    message_bytes_max: int = 1024 * 1024
+
+    clickhouse_engine: Literal["", "Replicated"] = Field(default="", description="prefix of every table engine")
+    clickhouse_cluster: str = Field(default="", description="ON CLUSTER of every migration")
+    clickhouse_timeout_s: float = 30.0
+
+    group_messages_max: int = 8192
+    group_bytes_max: int = 4 * 1024 * 1024
+    group_linger_s: float = Field(default=0.1, description="how long a first message waits for company")
+    catalog_revisions_max: int = Field(default=128, description="revisions kept compiled")
+
+    rollup_interval_s: float = 5.0
+    check_interval_s: float = Field(default=60.0, description="between rounds of the continuous balance check")
+    check_partitions: int = Field(default=8, description="partitions per round")
+    credit_posted_wait_s_max: float = 3.0
+    reconcile_catch_up_s_max: float = 10.0
+    start_wait_s_max: float = Field(default=60.0, description="for NATS at start; the other stores are waited for ever")

@@ -1,0 +1,247 @@
+"""Whatever happens between the sinks, balances end up equal to a model that only knows what was put in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from redis.asyncio import Redis
+
+from lumen.ledger import keyspace
+from lumen.ledger.entries import Batch, CreditEntry, Entry, encode_batch
+from lumen.platform import redis as platform_redis
+from services.billing.groups import Group
+from services.billing.redis_sink import MarkConflict
+from tests.integration.billing.conftest import NOON_US, usage_entry
+from tests.integration.billing.interleavings import (
+    ACCOUNTS,
+    PARTITIONS,
+    Crash,
+    CrashPlan,
+    ListClickHouse,
+    ListLedger,
+    Process,
+)
+
+_accounts = st.sampled_from(ACCOUNTS)
+_producers = st.sampled_from(["edge-1", "edge-2"])
+_COST = 7 * 15
+
+
+class BillingMachine(RuleBasedStateMachine):
+    """Two owners may be alive at once: `owner`, and `zombie`, an earlier one that was only paused."""
+
+    redis_url = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._runner = asyncio.Runner()
+        self.redis: Redis = platform_redis.connect(self.redis_url)
+        self.ledger = ListLedger()
+        self.clickhouse = ListClickHouse()
+        self.crash = CrashPlan()
+        self.owner: Process | None = None
+        self.zombie: Process | None = None
+        self.zombie_groups: list[Group] = []
+        self.balances: dict[str, int] = defaultdict(int)
+        self.posted: dict[tuple[str, str], int] = defaultdict(int)
+        self.spent: dict[str, int] = defaultdict(int)
+        self.numbers: dict[tuple[str, int], int] = defaultdict(int)
+        self.backup: dict[Any, Any] = {}
+        self.clickhouse_backup = ListClickHouse()
+
+    def wait(self, work: Awaitable[Any]) -> Any:
+        async def run() -> Any:
+            return await work
+
+        return self._runner.run(run())
+
+    @initialize()
+    def empty(self) -> None:
+        self.wait(self.redis.flushdb())
+
+    def teardown(self) -> None:
+        self.wait(self.redis.aclose())
+        self._runner.close()
+
+    def append(self, producer: str, account: str, entries: list[Entry]) -> None:
+        partition = keyspace.partition_of(account)
+        self.numbers[producer, partition] += 1
+        payload = encode_batch(Batch(producer, partition, self.numbers[producer, partition], entries))
+        self.ledger.append(keyspace.subject(partition, producer), payload)
+
+    @rule(account=_accounts, amount=st.integers(-50, 1_000))
+    def credit(self, account: str, amount: int) -> None:
+        producer = f"credit-{len(self.ledger.messages)}"
+        self.append(producer, account, [CreditEntry(account, amount, "topup", "paid", producer, NOON_US)])
+        self.balances[account] += amount
+
+    @rule(
+        account=_accounts, producer=_producers, count=st.integers(1, 4), boot=st.integers(1, 2), limited=st.booleans()
+    )
+    def use(self, account: str, producer: str, count: int, boot: int, limited: bool) -> None:
+        request = f"r{len(self.ledger.messages)}"
+        self.append(
+            producer,
+            account,
+            [
+                usage_entry(account, f"{request}-{n}", lease_boot=boot, key_has_spend_limit=limited)
+                for n in range(count)
+            ],
+        )
+        self.balances[account] -= count * _COST
+        self.posted[account, f"{producer}.{boot}"] += count * _COST
+        if limited:
+            self.spent[f"key-{account}"] += count * _COST
+
+    @rule(groups=st.integers(0, 3), size=st.integers(1, 6), crash_after=st.none() | st.integers(0, 12))
+    def work(self, groups: int, size: int, crash_after: int | None) -> None:
+        """The owner takes some groups and may die at any step of them."""
+        self.crash.steps_left = crash_after
+        try:
+            self.wait(self._work(groups, size))
+        except Crash:
+            self.owner = None
+        except MarkConflict:
+            self.owner = None  # begins anew from the marks
+        finally:
+            self.crash.steps_left = None
+
+    async def _work(self, groups: int, size: int) -> None:
+        if self.owner is None:
+            self.owner = Process(self.ledger, self.clickhouse, self.redis, self.crash)
+            await self.owner.start()
+        for _ in range(groups):
+            group = self.owner.take(size)
+            if group is None:
+                return
+            await self.owner.apply(group)
+
+    @precondition(lambda self: self.owner is not None)
+    @rule(groups=st.integers(1, 3), size=st.integers(1, 5))
+    def pause_owner_with_groups_in_hand(self, groups: int, size: int) -> None:
+        assert self.owner is not None
+        self.zombie, self.owner = self.owner, None
+        taken = (self.zombie.take(size) for _ in range(groups))
+        self.zombie_groups = [group for group in taken if group is not None]
+
+    @precondition(lambda self: self.zombie is not None)
+    @rule()
+    def wake_the_zombie(self) -> None:
+        assert self.zombie is not None
+        try:
+            for group in self.zombie_groups:
+                self.wait(self.zombie.apply(group))
+        except MarkConflict:
+            pass
+        self.zombie, self.zombie_groups = None, []
+
+    @rule()
+    def empty_redis(self) -> None:
+        self.wait(self.redis.flushdb())
+
+    @rule()
+    def back_up_redis(self) -> None:
+        self.backup = self.wait(self._dump())
+
+    async def _dump(self) -> dict[Any, Any]:
+        return {key: await self.redis.dump(key) for key in await self.redis.keys("*")}
+
+    @precondition(lambda self: self.backup)
+    @rule()
+    def restore_redis(self) -> None:
+        self.wait(self._restore())
+
+    async def _restore(self) -> None:
+        await self.redis.flushdb()
+        for key, value in self.backup.items():
+            await self.redis.restore(key, 0, value)
+
+    @rule()
+    def lose_only_the_marks(self) -> None:
+        self.wait(self.redis.delete(*(keyspace.mark_key(partition) for partition in PARTITIONS)))
+
+    @rule()
+    def back_up_clickhouse(self) -> None:
+        self.clickhouse_backup = deepcopy(self.clickhouse)
+
+    @precondition(lambda self: self.ledger.first == 1)
+    @rule()
+    def restore_clickhouse(self) -> None:
+        """An older ClickHouse under a newer Redis; the ledger still has all that is between."""
+        self.owner = self.zombie = None
+        self.clickhouse = deepcopy(self.clickhouse_backup)
+
+    @precondition(lambda self: len(self.clickhouse.marks) == len(PARTITIONS))
+    @rule()
+    def trim_the_ledger(self) -> None:
+        """Only below every sink's mark: production's promise. Redis may lose that again, ClickHouse does not."""
+        lowest = min(stored.mark.sequence for stored in self.clickhouse.marks.values())
+        self.ledger.first = max(self.ledger.first, lowest)
+
+    @rule()
+    def restore_a_redis_older_than_the_ledger(self) -> None:
+        """All was posted and noted (`through`), then all was trimmed, and then Redis fell back."""
+        self.back_up_redis()
+        self.settle()
+        marks = {partition: stored.mark for partition, stored in self.clickhouse.marks.items()}
+        last = len(self.ledger.messages)
+        self.wait(self.clickhouse.store_marks(marks, through=last))
+        self.ledger.first = last + 1
+        self.wait(self._restore())
+
+    @rule()
+    def settle(self) -> None:
+        """A healthy owner comes to the tail: everything must agree, to the nano-dollar."""
+        for attempt in range(3):
+            try:
+                self.wait(self._settle())
+                break
+            except MarkConflict:
+                self.owner = None
+                assert attempt < 2
+        self.wait(self._compare())
+
+    async def _settle(self) -> None:
+        self.owner = Process(self.ledger, self.clickhouse, self.redis, self.crash)
+        plan = await self.owner.start()
+        assert not plan.stopped
+        while (group := self.owner.take(4)) is not None:
+            await self.owner.apply(group)
+
+    async def _compare(self) -> None:
+        for account in ACCOUNTS:
+            partition = keyspace.partition_of(account)
+            fields: dict[Any, Any] = await self.redis.hgetall(keyspace.account_key(partition, account))
+            assert int(fields.get(b"balance", 0)) == self.balances[account]
+            posted = {name[2:].decode(): int(value) for name, value in fields.items() if name.startswith(b"p:")}
+            assert posted == {lease: cost for (owner, lease), cost in self.posted.items() if owner == account}
+            key = await self.redis.hgetall(keyspace.spend_key(partition, f"key-{account}"))
+            assert int(key.get(b"spent", 0)) == self.spent[f"key-{account}"]
+        assert len(self.clickhouse.usage) == sum(self.posted.values()) // _COST
+
+
+@pytest.fixture
+def machine(redis_url: str) -> type[BillingMachine]:
+    return type("Machine", (BillingMachine,), {"redis_url": redis_url})
+
+
+@pytest.mark.parametrize("examples", [200, pytest.param(2000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+def test_balances_equal_the_model_after_any_interleaving(machine: type[BillingMachine], examples: int) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=40,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

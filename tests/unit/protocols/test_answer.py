@@ -1,0 +1,76 @@
+"""Single answers: usage, finish reason and errors inside a 200."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from lumen.money.usage import TokenUsage
+from lumen.protocols.dialects import Dialect
+from lumen.protocols.stream_tap import Answer, UpstreamProtocolError, read_answer
+from tests.unit.protocols.frames import CHAT_USAGE, RESPONSES_USAGE, response
+
+CHAT, RESPONSES, ANTHROPIC = Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES, Dialect.ANTHROPIC_MESSAGES
+
+
+def answer(dialect: Dialect, **members: Any) -> Answer:
+    return read_answer(dialect, json.dumps(members).encode())
+
+
+def test_a_chat_completion() -> None:
+    choices = [{"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}]
+    assert answer(CHAT, id="c-1", choices=choices, usage=CHAT_USAGE) == Answer(
+        TokenUsage(input=12, output=5), "stop", 0, False, None, "c-1"
+    )
+
+
+def test_usage_inside_a_choice() -> None:
+    choices = [{"index": 0, "message": {}, "finish_reason": "length", "usage": CHAT_USAGE}]
+    found = answer(CHAT, choices=choices)
+    assert (found.usage, found.finish_reason) == (TokenUsage(input=12, output=5), "length")
+
+
+def test_a_response() -> None:
+    found = answer(RESPONSES, **response("completed", usage=RESPONSES_USAGE))
+    assert found.usage == TokenUsage(input=8, cache_read=4, output=5, reasoning=2)
+    assert (found.finish_reason, found.is_error, found.response_id) == ("completed", False, "resp_1")
+
+
+def test_an_incomplete_response_tells_why() -> None:
+    members = response("incomplete", incomplete_details={"reason": "max_output_tokens"})
+    assert answer(RESPONSES, **members).finish_reason == "max_output_tokens"
+
+
+def test_a_message() -> None:
+    usage = {"input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 5}
+    found = answer(ANTHROPIC, id="msg_1", type="message", stop_reason="end_turn", content=[], usage=usage)
+    assert found == Answer(TokenUsage(input=3, cache_read=4, output=5), "end_turn", 0, False, None, "msg_1")
+
+
+@pytest.mark.parametrize(
+    ("dialect", "members"),
+    [
+        (CHAT, {"error": {"message": "boom", "code": "x"}}),
+        (RESPONSES, response("failed", error={"message": "boom"})),
+        (ANTHROPIC, {"type": "error", "error": {"type": "api_error", "message": "boom"}}),
+    ],
+)
+def test_an_error_inside_a_200(dialect: Dialect, members: dict[str, Any]) -> None:
+    found = answer(dialect, **members)
+    assert found.is_error
+    assert found.error is not None
+    assert found.error.said.message == "boom"
+
+
+def test_usage_of_the_wrong_shape_is_an_anomaly() -> None:
+    assert answer(CHAT, choices=[], usage="5").anomalies == 1
+    assert answer(ANTHROPIC, usage={"input_tokens": "5"}).anomalies == 1
+
+
+@pytest.mark.parametrize("dialect", [CHAT, RESPONSES, ANTHROPIC])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b'{"a":', b"[" * 100_000])
+def test_what_is_no_object_is_a_protocol_error(dialect: Dialect, body: bytes) -> None:
+    with pytest.raises(UpstreamProtocolError):
+        read_answer(dialect, body)

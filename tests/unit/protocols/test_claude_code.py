@@ -1,0 +1,101 @@
+"""Which requests pass for Claude Code's."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from lumen.protocols.claude_code import is_claude_code
+from lumen.protocols.dialects import Dialect
+from lumen.protocols.peek import peek
+
+SESSION = "7f6b2c7e-1111-2222-3333-444455556666"
+PATH = "/v1/messages?beta=true"
+HEADERS = {
+    b"user-agent": b"claude-cli/2.1.330 (external, cli)",
+    b"x-app": b"cli",
+    b"anthropic-beta": b"oauth-2025-04-20,claude-code-20250219, interleaved-thinking-2025-05-14",
+    b"x-claude-code-session-id": SESSION.encode(),
+}
+BODY: dict[str, Any] = {
+    "model": "m",
+    "max_tokens": 9,
+    "messages": [],
+    "metadata": {"user_id": json.dumps({"device_id": "d", "session_id": SESSION})},
+    "system": [
+        {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.330.a1b; cc_entrypoint=cli;"},
+        {"type": "text", "text": "You are Claude Code."},
+    ],
+}
+SIGNS = ("beta", "session", "billing", "path")
+
+
+def recognised(*signs: str, headers: dict[bytes, bytes] | None = None, dialect: str = "anthropic_messages") -> bool:
+    """A request with just these of SIGNS."""
+    sent, body = dict(headers or HEADERS), dict(BODY)
+    if "beta" not in signs:
+        del sent[b"anthropic-beta"]
+    if "session" not in signs:
+        del sent[b"x-claude-code-session-id"]
+    if "billing" not in signs:
+        del body["system"]
+    found = peek(Dialect(dialect), json.dumps(body).encode())
+    return is_claude_code(PATH if "path" in signs else "/v1/messages", sent, found)
+
+
+def test_the_real_thing() -> None:
+    assert recognised(*SIGNS)
+
+
+@pytest.mark.parametrize("first", SIGNS)
+@pytest.mark.parametrize("second", SIGNS)
+def test_any_two_signs_are_enough_and_one_is_not(first: str, second: str) -> None:
+    assert recognised(first, second) is (first != second)
+
+
+@pytest.mark.parametrize("agent", [b"", b"claude-cli", b"claude-cli/x", b"my claude-cli/2.1", b"curl/8"])
+def test_the_user_agent_is_needed(agent: bytes) -> None:
+    assert not recognised(*SIGNS, headers={**HEADERS, b"user-agent": agent})
+
+
+@pytest.mark.parametrize("app", [b"", b"web", b"CLI"])
+def test_x_app_is_needed(app: bytes) -> None:
+    assert not recognised(*SIGNS, headers={**HEADERS, b"x-app": app})
+
+
+def test_only_anthropic_requests_can_be() -> None:
+    assert not recognised(*SIGNS, dialect="openai_chat")
+
+
+def test_a_different_version_in_the_billing_block_is_no_sign() -> None:
+    headers = {**HEADERS, b"user-agent": b"claude-cli/2.1.33"}
+    assert not recognised("billing", "path", headers=headers)
+
+
+def test_a_different_session_is_no_sign() -> None:
+    headers = {**HEADERS, b"x-claude-code-session-id": b"other"}
+    assert not recognised("session", "path", headers=headers)
+
+
+@pytest.mark.parametrize("path", [b"/v1/messages?beta=true", "/v1/messages?a=1&beta=true"])
+def test_the_path_may_come_as_bytes_and_with_more_in_its_query(path: str | bytes) -> None:
+    found = peek(Dialect.ANTHROPIC_MESSAGES, json.dumps(BODY).encode())
+    headers = {name: value for name, value in HEADERS.items() if name != b"x-claude-code-session-id"}
+    assert is_claude_code(path, headers, found)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"metadata": {"user_id": "no json"}, "system": "x-anthropic-billing-header: text"},
+        {"metadata": {"user_id": 5}, "system": []},
+        {"metadata": 5, "system": [5]},
+        {"metadata": {"user_id": "[]"}, "system": [{"text": 5}]},
+    ],
+)
+def test_odd_shapes_are_no_signs(members: dict[str, Any]) -> None:
+    found = peek(Dialect.ANTHROPIC_MESSAGES, json.dumps({**BODY, **members}).encode())
+    headers = {name: value for name, value in HEADERS.items() if name != b"anthropic-beta"}
+    assert not is_claude_code(PATH, headers, found)
