@@ -82,8 +82,7 @@ class Connection(asyncio.Protocol):
 
     # --- the transport
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvloop's is none by type
         self._transport = transport
         self._connections.add(self)
 

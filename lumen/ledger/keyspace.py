@@ -23,6 +23,11 @@ KV_CATALOG = "catalog"
 
 # Core NATS (fire and forget): billing tells auth that a credit was posted, auth tells connected edges.
 CREDIT_POSTED_SUBJECT = "lumen.credit_posted"  # payload: account id
+# Between the replicas of auth: a worker starves, every replica asks its edges for what is idle.
+RECALL_SUBJECT = "lumen.recall"  # payload: account id
+
+# String: the run_id of the Redis process whose leases were last re-asserted; auth compares it to notice a restart.
+RUN_ID_KEY = "lumen:run_id"
 
 
 def partition_of(account: str) -> int:
@@ -75,3 +80,18 @@ def spend_key(partition: int, key_id: str) -> str:
 def lease_accounts_key(partition: int, lease: str) -> str:
     """Set of account ids and `key:<account>:<key id>` members this lease has ever been granted for."""
     return f"lumen:{{p{partition}}}:lease:{lease}"
+
+
+def lease_member(account: str, key_id: str = "") -> str:
+    """How `lease_accounts_key` and `in_use_key` name an account's lease, or a limited key's lease beside it."""
+    return f"key:{account}:{key_id}" if key_id else account
+
+
+def in_use_key(partition: int, lease: str) -> str:
+    """Hash: `lease_member` -> nano-USD in use (held plus ever spent) as the worker last asserted it."""
+    return f"lumen:{{p{partition}}}:in_use:{lease}"
+
+
+def beats_key(partition: int) -> str:
+    """Hash: lease -> a token that every grant and renewal changes; one that stands still belongs to a silent worker."""
+    return f"lumen:{{p{partition}}}:beats"

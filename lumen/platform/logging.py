@@ -35,5 +35,5 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     )
     handler.addFilter(_RequestIdFilter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("httpx", "httpcore", "uvicorn.access", "asyncio"):
+    for noisy in ("httpx", "httpcore", "uvicorn.access", "uvicorn.error", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

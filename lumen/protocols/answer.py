@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +54,11 @@ def read_answer(dialect: Dialect, body: bytes) -> Answer:
         raise UpstreamProtocolError(f"the answer has an unexpected shape: {error}") from None
 
 
+def answer_text_bytes(dialect: Dialect, body: bytes) -> int:
+    """Bytes of generated text (JSON escapes included), for estimating when a provider reported no usage."""
+    return sum(len(text) for text in _TEXT[dialect].findall(body))
+
+
 def _read_chat(members: Mapping[str, Raw]) -> Answer:
     choices = _choices.decode(members["choices"]) if is_set(members.get("choices")) else []
     holders = [members.get("usage"), *(choice.usage for choice in choices)]
@@ -94,4 +100,13 @@ _READERS: Mapping[Dialect, Callable[[Mapping[str, Raw]], Answer]] = {
     Dialect.OPENAI_CHAT: _read_chat,
     Dialect.OPENAI_RESPONSES: _read_responses,
     Dialect.ANTHROPIC_MESSAGES: _read_anthropic,
+}
+
+_TEXT: Mapping[Dialect, re.Pattern[bytes]] = {
+    dialect: re.compile(rb'"(?:' + names + rb')"\s*:\s*"((?:[^"\\]|\\.)*)"')
+    for dialect, names in (
+        (Dialect.OPENAI_CHAT, b"content|reasoning_content|reasoning|refusal|arguments"),
+        (Dialect.OPENAI_RESPONSES, b"text|refusal|arguments|input"),
+        (Dialect.ANTHROPIC_MESSAGES, b"text|thinking"),
+    )
 }

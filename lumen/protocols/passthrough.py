@@ -21,7 +21,15 @@ def rewrite(peek: Peek, body: bytes, *, model: str, stream: bool, output_cap: in
     `model` is the channel's name for it. `stream` is always said outright. `output_cap` (strict holds only) lowers the
     caps the client set, or is added under the dialect's own name. Chat streams ask for usage.
     """
-    edits = _edits(peek, model, stream, output_cap)
+    return _edited(peek, body, _edits(peek, model, stream, output_cap))
+
+
+def rewrite_model(peek: Peek, body: bytes, model: str) -> bytes:
+    """The body with the channel's name for the model and no other change (count_tokens knows no `stream`)."""
+    return _edited(peek, body, {"model": Raw(_encoder.encode(model))} if model != peek.model else {})
+
+
+def _edited(peek: Peek, body: bytes, edits: dict[str, Raw]) -> bytes:
     if not edits and _is_unambiguous(peek.fields, body):
         return body
     return _encoder.encode({**peek.fields, **edits})

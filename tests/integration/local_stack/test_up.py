@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import socket
 import stat
@@ -22,6 +21,7 @@ from deploy.local.errors import NotRunning
 from deploy.local.layout import Layout
 from lumen.cli.env_file import load_env
 from lumen.cli.exit_codes import ExitCode
+from tests.fixtures.ports import free_base_port
 
 PROCESSES = ("nats", "valkey", "clickhouse", "simulator", "auth", "router", "billing", "console", "edge")
 EXPORTED = [
@@ -37,24 +37,6 @@ EXPORTED = [
     "LUMEN_SIMULATOR_URL",
     *(f"LUMEN_PID_{name.upper()}" for name in PROCESSES),
 ]
-
-
-def free_base_port() -> int:
-    """15 free ports in a row, below the range from which outgoing connections take theirs."""
-    for _ in range(100):
-        base = random.randrange(10_000, 30_000, 20)
-        sockets = []
-        try:
-            for port in range(base, base + 15):
-                sockets.append(socket.create_server(("127.0.0.1", port)))
-        except OSError:
-            continue
-        else:
-            return base
-        finally:
-            for each in sockets:
-                each.close()
-    raise AssertionError("no 15 free ports in a row")
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -1,0 +1,12 @@
+"""The operator's commands, as clients of the admin REST API (`services/console`)."""
+
+from __future__ import annotations
+
+import typer
+
+from lumen.cli import account_commands, catalog_commands, key_commands, usage_commands
+
+
+def register(app: typer.Typer) -> None:
+    for module in (catalog_commands, account_commands, key_commands, usage_commands):
+        module.register(app)

@@ -1,0 +1,1 @@
+"""auth: accounts, API keys and credit leases. See README.md."""

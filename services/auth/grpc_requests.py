@@ -1,0 +1,72 @@
+"""Reads what workers send. Raises InvalidRequest; amounts must stay where the scripts' numbers are exact."""
+
+from __future__ import annotations
+
+from lumen.ledger.entries import AMOUNT_NANOUSD_MAX
+from protos import auth_pb2
+from services.auth.errors import InvalidRequest
+from services.auth.lease_store import Books, GrantOrder
+
+_ID_CHARS_MAX = 200
+_BOOKS_MAX = 100_000
+
+
+def grant_order(request: auth_pb2.GrantRequest) -> GrantOrder:
+    account = books(request.account)
+    if account.key_id:
+        raise InvalidRequest("account: the account's own lease has no key_id")
+    key: Books | None = None
+    if request.HasField("key"):
+        key = books(request.key)
+        if not key.key_id:
+            raise InvalidRequest("key: key_id is missing")
+        if key.account != account.account:
+            raise InvalidRequest("key: it belongs to another account")
+    return GrantOrder(
+        lease=lease_of(request.lease_id),
+        account=account,
+        key=key,
+        key_spend_limit=_amount("key_spend_limit_nanousd", request.key_spend_limit_nanousd),
+        hold=_amount("hold_nanousd", request.hold_nanousd),
+        want=_amount("want_nanousd", request.want_nanousd),
+    )
+
+
+def renewal(request: auth_pb2.RenewRequest) -> tuple[str, list[Books]]:
+    if len(request.totals) > _BOOKS_MAX:
+        raise InvalidRequest(f"totals: more than {_BOOKS_MAX}")
+    return lease_of(request.lease_id), [books(totals) for totals in request.totals]
+
+
+def books(totals: auth_pb2.LeaseTotals) -> Books:
+    return Books(
+        account=_id("account_id", totals.account_id),
+        key_id=_id("key_id", totals.key_id) if totals.key_id else "",
+        granted=_amount("granted_nanousd", totals.granted_nanousd),
+        released=_amount("released_nanousd", totals.released_nanousd),
+        in_use=_amount("in_use_nanousd", totals.in_use_nanousd),
+    )
+
+
+def lease_of(text: str) -> str:
+    """`<worker id>.<boot number>`."""
+    worker, _, boot = _id("lease_id", text).rpartition(".")
+    if not worker or not (boot.isascii() and boot.isdigit()):
+        raise InvalidRequest("lease_id: expected <worker id>.<boot number>")
+    return text
+
+
+def worker_of(text: str) -> str:
+    return _id("worker_id", text)
+
+
+def _id(field: str, text: str) -> str:
+    if not text or len(text) > _ID_CHARS_MAX or not text.isprintable() or ":" in text:
+        raise InvalidRequest(f"{field}: expected 1 to {_ID_CHARS_MAX} printable characters without a colon")
+    return text
+
+
+def _amount(field: str, amount: int) -> int:
+    if not 0 <= amount < AMOUNT_NANOUSD_MAX:
+        raise InvalidRequest(f"{field}: expected at least 0 and below {AMOUNT_NANOUSD_MAX}")
+    return amount

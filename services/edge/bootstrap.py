@@ -1,0 +1,218 @@
+"""The composition root of the edge: the one place that constructs. Every argument is replaceable in tests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uvicorn
+from nats.aio.client import Client
+from prometheus_client import CollectorRegistry
+
+from lumen.platform import nats as platform_nats
+from lumen.platform.grpc import create_channel
+from lumen.platform.lifecycle import Lifecycle
+from lumen.platform.ops_server import EmbeddedServer, OpsServer
+from protos.auth_pb2_grpc import AuthStub
+from protos.router_pb2_grpc import RouterStub
+from services.edge.admission import Admission
+from services.edge.attempts import Attempts
+from services.edge.client_address import ClientAddresses
+from services.edge.count_tokens import CountTokens
+from services.edge.http_api import EdgeApp, create_rest
+from services.edge.http_protocol import limited
+from services.edge.keepalive import Keepalives
+from services.edge.key_cache import KeyCache
+from services.edge.metering.identity import WorkerIdentity
+from services.edge.metering.lease_client import LeaseClient
+from services.edge.metering.metrics import MeteringMetrics
+from services.edge.metering.outbox import Outbox
+from services.edge.metering.recorder import Metering
+from services.edge.metrics import EdgeMetrics
+from services.edge.model_endpoint import ModelEndpoint
+from services.edge.provider_workers.metrics import WorkerMetrics
+from services.edge.provider_workers.registry import ProviderWorkers
+from services.edge.rate_limits import RateLimiter
+from services.edge.recording import Recording
+from services.edge.relay_single import SingleRelay
+from services.edge.relay_stream import StreamRelay
+from services.edge.route_tables import RouteTables
+from services.edge.settings import EdgeSettings
+from services.edge.watches import AuthWatch, RouterWatch
+
+if TYPE_CHECKING:
+    from protos.auth_pb2_grpc import AuthAsyncStub
+    from protos.router_pb2_grpc import RouterAsyncStub
+
+logger = logging.getLogger(__name__)
+
+_BACKLOG = 4096
+_FLUSH_S_MAX = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Everything one process runs."""
+
+    app: EdgeApp
+    endpoint: ModelEndpoint
+    metering: Metering
+    keepalives: Keepalives
+    tables: RouteTables
+    workers: ProviderWorkers
+    auth_watch: AuthWatch
+    router_watch: RouterWatch
+    registry: CollectorRegistry
+
+
+def build(
+    settings: EdgeSettings, identity: WorkerIdentity, nc: Client, auth: AuthAsyncStub, router: RouterAsyncStub
+) -> Edge:
+    registry = CollectorRegistry()
+    metrics = EdgeMetrics(registry)
+    metering_metrics = MeteringMetrics(registry)
+    is_cached = settings.cache == "on"
+    workers = ProviderWorkers(WorkerMetrics(registry))
+    tables = RouteTables(
+        router,
+        workers,
+        metrics,
+        is_cached=is_cached,
+        disk_copy=settings.state_dir / "route_table.json",
+        rpc_timeout_s=settings.rpc_timeout_s,
+    )
+    keys = KeyCache(
+        auth,
+        is_cached=is_cached,
+        entries_max=settings.key_cache_entries_max,
+        stale_s_max=settings.stale_s_max,
+        rpc_timeout_s=settings.rpc_timeout_s,
+    )
+    leases = LeaseClient(
+        auth, identity.lease_id, metering_metrics, is_cached=is_cached, rpc_timeout_s=settings.rpc_timeout_s
+    )
+    outbox = Outbox(
+        nc,
+        identity.worker_id,
+        settings.state_dir,
+        metering_metrics,
+        has_spool=settings.has_spool,
+        spool_bytes_max=settings.spool_bytes_max,
+    )
+    metering = Metering(identity, outbox, leases)
+    admission = Admission(keys, tables, RateLimiter(settings.key_cache_entries_max))
+    addresses = ClientAddresses(settings.trusted_proxies)
+    keepalives = Keepalives(settings.keepalive_interval_s, settings.client_stalled_s_max, metrics)
+    recording = Recording(metering, admission, identity.boot, metrics)
+    endpoint = ModelEndpoint(
+        admission,
+        Attempts(
+            workers,
+            metrics,
+            attempts_max=settings.attempts_max,
+            channel_wait_s_max=settings.channel_wait_s_max,
+        ),
+        metering,
+        recording,
+        SingleRelay(recording, metrics, settings),
+        StreamRelay(recording, keepalives, metrics, settings),
+        addresses,
+        metrics,
+        settings,
+    )
+    metrics.in_flight.set_function(lambda: endpoint.in_flight)
+    return Edge(
+        app=EdgeApp(
+            endpoint, CountTokens(admission, workers, addresses, settings), create_rest(admission, tables, addresses)
+        ),
+        endpoint=endpoint,
+        metering=metering,
+        keepalives=keepalives,
+        tables=tables,
+        workers=workers,
+        auth_watch=AuthWatch(
+            auth,
+            identity.lease_id,
+            keys,
+            metrics,
+            on_credit=leases.on_credit,
+            on_recall=leases.on_recall,
+        ),
+        router_watch=RouterWatch(router, identity.worker_id, tables, metrics),
+        registry=registry,
+    )
+
+
+def create_server(app: EdgeApp, settings: EdgeSettings) -> EmbeddedServer:
+    return EmbeddedServer(
+        uvicorn.Config(
+            app,
+            http=limited(settings.header_bytes_max, settings.head_s_max),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=int(settings.client_idle_s_max),
+            timeout_graceful_shutdown=int(settings.shutdown_drain_s_max),
+            backlog=_BACKLOG,
+        )
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Raises RuntimeError naming the address when it is taken."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise RuntimeError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listener
+
+
+async def serve(settings: EdgeSettings, lifecycle: Lifecycle) -> None:
+    """Run until the lifecycle stops; then finish the open requests, flush usage and give the leases back."""
+    identity = WorkerIdentity.acquire(settings.state_dir)
+    listener = listen(settings.host, settings.port)
+    nc = await platform_nats.connect(settings.nats_url, name=identity.worker_id)
+    auth_channel, router_channel = create_channel(settings.auth_address), create_channel(settings.router_address)
+    edge = build(settings, identity, nc, AuthStub(auth_channel), RouterStub(router_channel))
+    edge.tables.load_disk_copy()
+    ops = OpsServer(
+        edge.registry,
+        {
+            "catalog": edge.tables.problem,
+            "auth": edge.auth_watch.problem,
+            "metering": edge.metering.problem,
+            "lifecycle": lambda: "draining" if lifecycle.stopping.is_set() else None,
+        },
+        settings.ops_host,
+        settings.ops_port,
+    )
+    await ops.start()
+    server = create_server(edge.app, settings)
+    try:
+        await edge.metering.start(lifecycle)
+        lifecycle.spawn(edge.auth_watch.run(), name="auth-watch")
+        lifecycle.spawn(edge.router_watch.run(), name="router-watch")
+        lifecycle.spawn(edge.router_watch.report_regularly(), name="channel-reports")
+        lifecycle.spawn(edge.keepalives.run(), name="keepalives")
+        serving = asyncio.create_task(server.serve(sockets=[listener]), name="http-server")
+        await lifecycle.stopping.wait()
+        server.should_exit = True
+        await serving
+        await edge.metering.close(_FLUSH_S_MAX)
+    finally:
+        await lifecycle.cancel_tasks()
+        await edge.workers.close()
+        await ops.stop()
+        await auth_channel.close(None)
+        await router_channel.close(None)
+        await nc.close()
+        identity.close()

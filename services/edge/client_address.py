@@ -1,0 +1,44 @@
+"""The client's IP address: the peer's, or what a trusted proxy says of it (the rightmost hop that is not trusted)."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from services.edge.client_connection import Scope
+
+_HOPS_MAX = 20
+
+
+class ClientAddresses:
+    """`trusted_proxies`: addresses or CIDRs, comma-separated. Raises ValueError for anything else."""
+
+    def __init__(self, trusted_proxies: str) -> None:
+        self._trusted = [
+            ipaddress.ip_network(part.strip(), strict=False) for part in trusted_proxies.split(",") if part.strip()
+        ]
+
+    def of(self, scope: Scope, fields: dict[bytes, bytes]) -> str:
+        """ "" when there is none (a Unix socket)."""
+        peer: Any = scope.get("client")
+        address: str = peer[0] if peer else ""
+        if not self._trusted:
+            return address
+        hops = fields.get(b"x-forwarded-for", b"").decode("latin-1").split(",")[-_HOPS_MAX:]
+        while hops and self._is_trusted(address):
+            hop = hops.pop().strip()
+            if _parse(hop) is None:
+                break
+            address = hop
+        return address
+
+    def _is_trusted(self, address: str) -> bool:
+        parsed = _parse(address)
+        return parsed is not None and any(parsed in network for network in self._trusted)
+
+
+def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

@@ -1,0 +1,135 @@
+"""What the edge serves: model endpoints as raw ASGI, all else by FastAPI; unknown routes get a hint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from lumen.protocols.dialects import CLIENT_DIALECTS, Dialect
+from lumen.protocols.errors import ApiError, ErrorKind, encode_error
+from services.edge.admission import Admission
+from services.edge.client_address import ClientAddresses
+from services.edge.client_connection import Receive, Scope, Send
+from services.edge.count_tokens import CountTokens
+from services.edge.key_cache import ApiKey
+from services.edge.model_endpoint import ModelEndpoint, RequestHead, error_headers, new_request_id
+from services.edge.models_api import anthropic_list, anthropic_model, openai_list, openai_model
+from services.edge.route_tables import RouteTables
+
+COUNT_TOKENS_PATH = "/v1/messages/count_tokens"
+_KNOWN_PATHS = (*CLIENT_DIALECTS, COUNT_TOKENS_PATH, "/v1/models")
+
+
+class EdgeApp:
+    """The ASGI application."""
+
+    def __init__(self, endpoint: ModelEndpoint, count_tokens: CountTokens, rest: FastAPI) -> None:
+        self._endpoint = endpoint
+        self._count_tokens = count_tokens
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            path = scope["path"]
+            dialect = CLIENT_DIALECTS.get(path)
+            if dialect is not None:
+                await self._endpoint.serve(dialect, scope, receive, send)
+                return
+            if path == COUNT_TOKENS_PATH:
+                await self._count_tokens.serve(scope, receive, send)
+                return
+        await self._rest(scope, receive, send)
+
+
+def create_rest(admission: Admission, tables: RouteTables, addresses: ClientAddresses) -> FastAPI:
+    """Models, and the answers to what does not exist."""
+    app = FastAPI(title="Lumen", openapi_url=None, docs_url=None, redoc_url=None)
+
+    async def authenticate(request: Request) -> ApiKey:
+        head = RequestHead(request.scope, addresses)
+        key = await admission.authenticate(head.fields, head.client_ip)
+        admission.group_of(key)
+        return key
+
+    @app.api_route("/", methods=["GET", "HEAD"])
+    async def root() -> Response:
+        return _json(200, {"service": "lumen", "endpoints": list(_KNOWN_PATHS)})
+
+    @app.api_route("/v1/models", methods=["GET", "HEAD"])
+    async def list_models(request: Request) -> Response:
+        key = await authenticate(request)
+        models = [m for m in tables.models_of(key.group) if not key.models or m.code in key.models]
+        if _dialect_of(request) is Dialect.ANTHROPIC_MESSAGES:
+            return _json(200, anthropic_list(models, dict(request.query_params)))
+        return _json(200, openai_list(models))
+
+    @app.api_route("/v1/models/{model_id:path}", methods=["GET", "HEAD"])
+    async def get_model(request: Request, model_id: str) -> Response:
+        key = await authenticate(request)
+        model = (await admission.resolve(key, model_id)).model
+        encode = anthropic_model if _dialect_of(request) is Dialect.ANTHROPIC_MESSAGES else openai_model
+        return _json(200, encode(model, model_id))
+
+    async def on_api_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ApiError)
+        return _error(request, error)
+
+    async def on_http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if error.status_code == 405:
+            return _error(
+                request,
+                ApiError(
+                    ErrorKind.INVALID_REQUEST,
+                    f"Method {request.method} is not allowed for {request.url.path}.",
+                    code="method_not_allowed",
+                    status=405,
+                ),
+            )
+        return _error(request, _unknown_route(request.method, request.url.path))
+
+    app.add_exception_handler(ApiError, on_api_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    return app
+
+
+def _unknown_route(method: str, path: str) -> ApiError:
+    hint = ""
+    corrected = "/v1/" + path.lstrip("/").removeprefix("v1/").removeprefix("v1/")
+    if path.startswith("/v1/v1/"):
+        hint = f" The path has /v1 twice: did you mean {corrected}? Leave /v1 out of the base URL."
+    elif path in CLIENT_DIALECTS or path == COUNT_TOKENS_PATH:
+        hint = " Use POST."
+    elif corrected in _KNOWN_PATHS:
+        hint = f" Did you mean {corrected}?"
+    status = 405 if path in CLIENT_DIALECTS or path == COUNT_TOKENS_PATH else None
+    return ApiError(ErrorKind.UNKNOWN_ROUTE, f"Unknown request URL: {method} {path[:200]}.{hint}", status=status)
+
+
+def _dialect_of(request: Request) -> Dialect:
+    """Of the client, as far as a request without a body tells."""
+    is_anthropic = "anthropic-version" in request.headers or "/messages" in request.url.path
+    return Dialect.ANTHROPIC_MESSAGES if is_anthropic else Dialect.OPENAI_CHAT
+
+
+def _error(request: Request, error: ApiError) -> Response:
+    request_id = new_request_id()
+    response = Response(encode_error(_dialect_of(request), error, request_id), error.status)
+    for name, value in error_headers(error):
+        response.headers[name.decode()] = value.decode()
+    return _with_ids(response, request_id)
+
+
+def _json(status: int, document: Any) -> Response:
+    response = Response(msgspec.json.encode(document), status, media_type="application/json")
+    return _with_ids(response, new_request_id())
+
+
+def _with_ids(response: Response, request_id: str) -> Response:
+    response.headers["x-request-id"] = request_id
+    response.headers["request-id"] = request_id
+    return response

@@ -1,0 +1,1 @@
+"""Money at the edge: credit leases, usage entries on their way to the ledger."""

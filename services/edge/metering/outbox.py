@@ -1,0 +1,399 @@
+"""Usage entries on their way to the ledger: each recorded exactly once, and known to be safe before anyone is told.
+
+`submit` is synchronous and its entry belongs to the worker from then on; the future resolves when the entry is acked by
+JetStream or fsynced in the spool. Per partition a `Lane` has one batch in flight; what arrives meanwhile is the next
+(group commit). Every publish expects our previous batch to be the subject's last message, so whatever is sent twice is
+stored once. An unclear ack (silence, reconnect, "wrong last sequence") is settled by asking the leader (settler.py).
+No ack in time, or nobody to publish to: the same batches, unchanged and in the same order, are made safe by the spool
+and published from there when NATS is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from nats.aio.client import Client
+
+from lumen.ledger import keyspace
+from lumen.ledger.entries import UsageEntry, decode_batch_head
+from lumen.platform.nats import WRONG_LAST_SEQUENCE
+from services.edge.metering.lane import Lane, LaneBatch, LaneState, renumbered
+from services.edge.metering.ledger_wire import AWAY, Ack, LedgerWire
+from services.edge.metering.metrics import MeteringMetrics
+from services.edge.metering.positions import Positions
+from services.edge.metering.settlement import Continue, LastMessage
+from services.edge.metering.settler import Settler
+from services.edge.metering.spool import Spool
+from services.edge.metering.spool_keeper import SpoolKeeper, must_spool
+
+logger = logging.getLogger(__name__)
+
+_TICK_S = 0.05
+_REFUSED_BACKOFF_S = 0.1
+_REFUSED_BACKOFF_S_MAX = 2.0
+_LATE_S_MAX = 1.0  # without a spool: this long without an ack means NATS is away
+_POSITIONS_INTERVAL_S = 30.0
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Outbox:
+    """`await run()` in a supervised task; `close()` before that task ends."""
+
+    def __init__(
+        self,
+        nc: Client,
+        worker_id: str,
+        state_dir: Path,
+        metrics: MeteringMetrics,
+        *,
+        has_spool: bool = True,
+        spool_bytes_max: int = 1024**3,
+        ack_timeout_s: float = 2.0,
+        spool_after_s: float = 0.3,
+    ) -> None:
+        self._metrics = metrics
+        self._ack_timeout_s = ack_timeout_s
+        self._spool_after_s = spool_after_s
+        self._lanes = [Lane(partition, worker_id) for partition in range(keyspace.PARTITIONS)]
+        self._wire = LedgerWire(nc, self._on_ack)
+        self._spool = Spool(state_dir / "spool", metrics, bytes_max=spool_bytes_max) if has_spool else None
+        self._keeper: SpoolKeeper | None = None
+        if self._spool is not None:
+            self._keeper = SpoolKeeper(
+                self._spool, self._lanes, metrics, is_due=self._is_due, now=time.monotonic, on_safe=self._now_safe
+            )
+        self._settler = Settler(
+            self._wire, self._spool, on_settled=self._on_settled, on_contradiction=self._on_contradiction
+        )
+        self._positions = Positions(state_dir / "batch_numbers.json")
+        self._floor: dict[int, int] = {}
+        self._stored_numbers: dict[int, int] = {}
+        self._ready: deque[Lane] = deque()
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped: str | None = None
+        self._is_late = False
+        self._learning = len(self._lanes)
+        self._earlier = 0  # batches of earlier boots not known to be in the ledger
+        self.recovered = asyncio.Event()  # there are none
+        self._unsafe = 0
+        self._all_safe = asyncio.Event()
+        self._all_safe.set()
+        self._submitted = 0
+
+    # ---- what the relay uses
+
+    def submit(self, entry: UsageEntry) -> asyncio.Future[None]:
+        """The future resolves when the entry is safe. Raises only for an entry that cannot be encoded."""
+        payload = _encode(entry)
+        lane = self._lanes[keyspace.partition_of(entry.account)]
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        lane.add(payload, future, time.monotonic())
+        if not self._unsafe:
+            self._all_safe.clear()
+        self._unsafe += 1
+        self._submitted += 1
+        if lane.state is LaneState.IDLE and not lane.is_queued:
+            self._queue(lane)
+        return future
+
+    def problem(self) -> str | None:
+        """Why no further request may be admitted, or None."""
+        if self._stopped is not None:
+            return self._stopped
+        if self._learning:
+            return "the ledger has not said yet where to continue"
+        if self._spool is not None:
+            return self._spool.problem()
+        if not self._wire.is_connected or self._is_late:
+            return "the ledger is away and there is no spool"
+        return None
+
+    async def run(self) -> None:
+        """Raises SpoolDamaged, StateDirDamaged, OSError when what earlier boots left cannot be read."""
+        try:
+            await self._load()
+            await self._wire.start()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._publish_ready())
+                group.create_task(self._tick())
+                group.create_task(self._store_positions())
+                if self._keeper is not None:
+                    group.create_task(self._keeper.run())
+                for lane in self._lanes:
+                    self._ask(lane)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            if self._spool is not None:
+                self._spool.close()
+
+    async def close(self, timeout_s: float = 30.0) -> None:
+        """Wait until every entry is in the ledger or spooled; logs what is not after `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._all_safe.wait()
+        except TimeoutError:
+            logger.critical("usage entries lost: neither the ledger nor the spool took them", extra={"n": self._unsafe})
+        await self._save_numbers()
+
+    # ---- start
+
+    async def _load(self) -> None:
+        self._floor = self._positions.load()
+        if self._spool is None:
+            return
+        now = time.monotonic()
+        for spooled in await self._spool.load():
+            lane = self._lanes[spooled.partition]
+            batch = LaneBatch(spooled.number, None, now)
+            batch.ref = spooled.ref
+            batch.is_earlier = True
+            lane.batches.append(batch)
+            self._earlier += 1
+
+    def _learnt(self, lane: Lane, last: LastMessage | None, verdict: Continue) -> None:
+        """Where this lane continues: after the ledger's last batch, beginning with what the spool kept."""
+        known = max(self._floor.get(lane.partition, 0), 0 if last is None else last.number)
+        lane.number = known
+        for _ in range(verdict.in_ledger):
+            self._forget(lane.batches.popleft())
+        if last is None:  # trimmed: the numbers file remembers
+            while lane.batches and lane.batches[0].number <= known:
+                self._forget(lane.batches.popleft())
+        lane.shift(verdict.shift)
+        lane.number = max(known, lane.batches[-1].number if lane.batches else 0)
+        lane.sequence = 0 if last is None else last.sequence
+        self._learning -= 1
+        self._check_recovered()
+
+    def _check_recovered(self) -> None:
+        if self._learning == 0 and self._earlier == 0:
+            self.recovered.set()
+
+    # ---- publishing
+
+    def _queue(self, lane: Lane) -> None:
+        lane.is_queued = True
+        self._ready.append(lane)
+        self._wake.set()
+
+    async def _publish_ready(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._ready:
+                lane = self._ready.popleft()
+                lane.is_queued = False
+                if lane.state is LaneState.IDLE:
+                    await self._publish_next(lane)
+
+    async def _publish_next(self, lane: Lane) -> None:
+        batch = lane.batches[0] if lane.batches else lane.form(time.monotonic())
+        if batch is None:
+            return
+        if not self._wire.is_connected:
+            lane.state = LaneState.STALLED
+            self._wake_keeper()
+            return
+        lane.state = LaneState.IN_FLIGHT
+        if batch.payload is None:
+            self._spawn(self._read_back(lane, batch))
+        else:
+            await self._publish(lane, batch, batch.payload)
+
+    async def _read_back(self, lane: Lane, batch: LaneBatch) -> None:
+        assert self._spool is not None
+        assert batch.ref is not None
+        lane.published_at, lane.published_epoch = time.monotonic(), self._wire.epoch
+        payload = await self._spool.read(batch.ref)
+        if decode_batch_head(payload).number != batch.number:
+            payload = renumbered(payload, batch.number)
+        batch.payload = payload
+        if lane.state is LaneState.IN_FLIGHT and lane.batches and lane.batches[0] is batch:
+            await self._publish(lane, batch, payload)
+
+    async def _publish(self, lane: Lane, batch: LaneBatch, payload: bytes) -> None:
+        lane.attempt += 1
+        now = time.monotonic()
+        lane.published_at, lane.published_epoch = now, self._wire.epoch
+        batch.first_published_at = batch.first_published_at or now
+        try:
+            await self._wire.publish(
+                lane.partition,
+                lane.subject,
+                payload,
+                number=batch.number,
+                attempt=lane.attempt,
+                sequence=lane.sequence,
+            )
+        except AWAY as error:
+            logger.debug("not published", extra={"subject": lane.subject, "error": repr(error)})
+            if lane.state is LaneState.IN_FLIGHT and lane.batches and lane.batches[0] is batch:
+                self._stall(lane)
+
+    def _stall(self, lane: Lane) -> None:
+        lane.state = LaneState.STALLED
+        lane.refusals += 1
+        backoff_s = min(_REFUSED_BACKOFF_S * 2 ** min(lane.refusals - 1, 10), _REFUSED_BACKOFF_S_MAX)
+        lane.resume_at = time.monotonic() + backoff_s * random.uniform(0.5, 1.0)  # jitter
+        self._wake_keeper()
+
+    # ---- acks
+
+    def _on_ack(self, ack: Ack) -> None:
+        lane = self._lanes[ack.partition]
+        is_waiting = lane.state in (LaneState.IN_FLIGHT, LaneState.ASKING)
+        if not is_waiting or not lane.batches or lane.batches[0].number != ack.number:
+            return  # of a batch settled meanwhile
+        if ack.error_code == 0:
+            self._acked(lane, ack.sequence)
+        elif ack.attempt != lane.attempt or lane.state is LaneState.ASKING:
+            return  # an earlier copy was refused; this one's ack decides
+        elif ack.error_code == WRONG_LAST_SEQUENCE:
+            self._ask(lane)
+        else:
+            self._metrics.refused_batches.labels(str(ack.error_code)).inc()
+            self._stall(lane)
+
+    def _acked(self, lane: Lane, sequence: int) -> None:
+        batch = lane.batches.popleft()
+        lane.sequence = sequence
+        lane.has_acked = True
+        lane.state = LaneState.IDLE
+        lane.refusals = 0
+        self._metrics.batches_acked.inc()
+        self._metrics.entries_acked.inc(batch.entries)
+        if batch.first_published_at:
+            self._metrics.ack_duration.observe(time.monotonic() - batch.first_published_at)
+        self._now_safe(batch.resolve())
+        self._forget(batch)
+        self._check_recovered()
+        if lane.has_work and not lane.is_queued:
+            self._queue(lane)
+
+    def _forget(self, batch: LaneBatch) -> None:
+        batch.is_done = True
+        if batch.is_earlier:
+            self._earlier -= 1
+        if batch.ref is not None and self._spool is not None:
+            self._spool.release(batch.ref)
+
+    def _now_safe(self, entries: int) -> None:
+        self._unsafe -= entries
+        if not self._unsafe:
+            self._all_safe.set()
+
+    # ---- unclear acks
+
+    def _ask(self, lane: Lane) -> None:
+        if lane.state is not LaneState.LEARNING:
+            lane.state = LaneState.ASKING
+        self._spawn(self._settler.ask(lane))
+
+    def _on_settled(self, lane: Lane, last: LastMessage | None, verdict: Continue) -> None:
+        if lane.state is LaneState.LEARNING:
+            self._learnt(lane, last, verdict)
+        elif verdict.in_ledger:
+            assert last is not None
+            self._metrics.unclear_acks.labels("in_ledger").inc()
+            self._acked(lane, last.sequence)
+            return
+        else:
+            settled = "restarted_at_0" if last is None else "late_batch" if verdict.shift else "published_again"
+            self._metrics.unclear_acks.labels(settled).inc()
+            lane.shift(verdict.shift)
+            lane.sequence = 0 if last is None else last.sequence
+        lane.state = LaneState.IDLE
+        if lane.has_work and not lane.is_queued:
+            self._queue(lane)
+
+    def _on_contradiction(self, lane: Lane, detail: str) -> None:
+        """Somebody else publishes under our id, or the stream has lost messages: stop rather than guess."""
+        lane.state = LaneState.STOPPED
+        self._stopped = f"the ledger contradicts this worker on {lane.subject}: {detail}"
+        self._metrics.stopped_partitions.inc()
+        self._metrics.unclear_acks.labels("contradiction").inc()
+        logger.critical("partition stopped", extra={"subject": lane.subject, "detail": detail})
+        self._wake_keeper()
+
+    # ---- time
+
+    def _is_due(self, lane: Lane) -> bool:
+        return must_spool(
+            lane, time.monotonic(), is_connected=self._wire.is_connected, spool_after_s=self._spool_after_s
+        )
+
+    def _wake_keeper(self) -> None:
+        if self._keeper is not None:
+            self._keeper.wake()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            now = time.monotonic()
+            is_late = False
+            oldest = now
+            for lane in self._lanes:
+                if lane.has_work:
+                    self._look_after(lane, now)
+                    since = lane.unsafe_since()
+                    is_late = is_late or (since is not None and now - since > _LATE_S_MAX)
+                    if lane.batches and lane.batches[0].ref is not None:
+                        oldest = min(oldest, lane.batches[0].created_at)
+            self._is_late = is_late
+            self._metrics.spool_oldest_age.set(now - oldest)
+            self._metrics.outbox_entries.set(self._unsafe)
+            submitted, self._submitted = self._submitted, 0
+            self._metrics.entries_submitted.inc(submitted)
+
+    def _look_after(self, lane: Lane, now: float) -> None:
+        is_connected = self._wire.is_connected
+        if lane.state is LaneState.IN_FLIGHT:
+            is_lost = is_connected and lane.published_epoch != self._wire.epoch
+            if is_lost or now - lane.published_at > self._ack_timeout_s:
+                self._ask(lane)
+        elif lane.state is LaneState.STALLED and is_connected and now >= lane.resume_at:
+            lane.state = LaneState.IDLE
+        if lane.state is LaneState.IDLE and not lane.is_queued:
+            self._queue(lane)
+        if self._is_due(lane):
+            self._wake_keeper()
+
+    async def _store_positions(self) -> None:
+        while True:
+            await asyncio.sleep(_POSITIONS_INTERVAL_S)
+            await self._save_numbers()
+
+    async def _save_numbers(self) -> None:
+        """Of batches in the ledger only."""
+        numbers = {lane.partition: self._acked_number(lane) for lane in self._lanes}
+        numbers = {partition: number for partition, number in numbers.items() if number}
+        if numbers != self._stored_numbers:
+            await asyncio.to_thread(self._positions.store, numbers)
+            self._stored_numbers = numbers
+
+    def _acked_number(self, lane: Lane) -> int:
+        if lane.state is LaneState.LEARNING:
+            return self._floor.get(lane.partition, 0)
+        return lane.batches[0].number - 1 if lane.batches else lane.number
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._stopped = f"the outbox failed: {error!r}"
+            logger.critical("outbox task failed", exc_info=error)

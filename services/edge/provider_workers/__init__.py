@@ -1,0 +1,1 @@
+"""One worker per channel: its transport, its limits, its state."""

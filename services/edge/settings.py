@@ -1,0 +1,51 @@
+"""The edge's settings: `LUMEN_EDGE_*`, read once at start. Sizes in bytes, times in seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from lumen.platform.settings import ServiceSettings, service_config, shared
+
+_PREFIX = "LUMEN_EDGE_"
+
+
+class EdgeSettings(ServiceSettings):
+    model_config = service_config(_PREFIX)
+
+    host: str = "127.0.0.1"
+    port: int = 7080
+    state_dir: Path = Field(default=Path(".lumen/edge"), description="worker id, spool, last route table")
+    has_spool: bool = Field(default=True, description="False when state_dir is not on a persistent volume: 503 instead")
+    spool_bytes_max: int = 1024**3
+    cache: Literal["on", "off"] = Field(default="on", description="off: every request calls auth and router")
+
+    nats_url: str = shared(_PREFIX, "nats_url")
+    auth_address: str = shared(_PREFIX, "auth_address")
+    router_address: str = shared(_PREFIX, "router_address")
+
+    body_bytes_max: int = 32 * 1024 * 1024
+    body_read_s_max: float = 60.0
+    header_bytes_max: int = 64 * 1024
+    head_s_max: float = Field(default=30.0, description="for a request's head to arrive")
+    client_idle_s_max: float = Field(default=75.0, description="between a client's requests on one connection")
+    client_stalled_s_max: float = Field(default=120.0, description="a client that stops reading is cut off after this")
+    answer_bytes_max: int = Field(default=64 * 1024 * 1024, description="a single answer from a provider")
+    frame_bytes_max: int = Field(default=16 * 1024 * 1024, description="one SSE frame from a provider")
+    held_bytes_max: int = Field(default=16 * 1024 * 1024, description="frames held until the usage entry is recorded")
+    requests_in_flight_max: int = Field(default=8192, description="above this, 503 at once")
+
+    attempts_max: int = Field(default=3, description="providers tried per request, before the first byte")
+    channel_wait_s_max: float = Field(default=1.0, description="waiting for a slot when every channel is busy")
+    record_s_max: float = Field(default=30.0, description="waiting for an entry to be recorded; then no clean end")
+    keepalive_interval_s: float = 15.0
+    drain_disconnected_s_max: float = Field(default=120.0, description="reading on for usage after the client has gone")
+    drain_disconnected_max: int = Field(default=1024, description="such streams at once; above it they are cancelled")
+
+    key_cache_entries_max: int = 100_000
+    stale_s_max: float = Field(default=120.0, description="cached keys are served this long without any auth replica")
+    rpc_timeout_s: float = 2.0
+    shutdown_drain_s_max: float = Field(default=3600.0, description="open streams may take this long after SIGTERM")
+    trusted_proxies: str = Field(default="", description="addresses whose X-Forwarded-For is believed, comma-separated")
