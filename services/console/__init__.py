@@ -1,0 +1,1 @@
+"""console: the admin REST API. See README.md."""

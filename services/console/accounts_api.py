@@ -1,0 +1,113 @@
+"""/admin/v1/accounts: auth's accounts, their credits and balances in billing.
+
+Signs of a credit: `topup` and `grant` are positive. `refund` and `adjustment` take either sign and move the balance by
+what is said: a refund is negative when money goes back to the payer, positive when credits go back to the account.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from fastapi import APIRouter, Response, status
+
+from protos import auth_pb2, billing_pb2
+from services.console.amounts import parse_usd
+from services.console.bodies import CreateAccount, PostCredit, SetStatus
+from services.console.errors import InvalidRequest
+from services.console.parts import ADMIN_ROOT, Parts, PartsDependency
+from services.console.times import parse_future
+from services.console.views import (
+    AccountsView,
+    AccountView,
+    BalanceView,
+    CreditAnswer,
+    account_view,
+    balance_view,
+    credit_answer,
+)
+
+router = APIRouter(prefix=f"{ADMIN_ROOT}/accounts", tags=["accounts"])
+
+_POSITIVE_KINDS = ("topup", "grant")
+
+
+@router.post("", status_code=status.HTTP_201_CREATED)
+async def create_account(body: CreateAccount, parts: PartsDependency) -> AccountView:
+    """409 when the name is taken."""
+    backends = parts.backends
+    request = auth_pb2.CreateAccountRequest(name=body.name)
+    return account_view(await backends.auth.call(backends.accounts.CreateAccount, request))
+
+
+@router.get("")
+async def list_accounts(parts: PartsDependency) -> AccountsView:
+    backends = parts.backends
+    answer = await backends.auth.call(backends.accounts.ListAccounts, auth_pb2.ListAccountsRequest())
+    return AccountsView(accounts=[account_view(account) for account in answer.accounts])
+
+
+@router.get("/{account}")
+async def show_account(account: str, parts: PartsDependency) -> AccountView:
+    """By id or name."""
+    return account_view(await parts.backends.account(account))
+
+
+@router.post("/{account}/status")
+async def set_account_status(account: str, body: SetStatus, parts: PartsDependency) -> AccountView:
+    """A suspended account's keys are refused by every edge within a second."""
+    backends = parts.backends
+    found = await backends.account(account)
+    request = auth_pb2.SetAccountStatusRequest(id=found.id, status=body.status)
+    return account_view(await backends.auth.call(backends.accounts.SetAccountStatus, request))
+
+
+@router.get("/{account}/balance")
+async def account_balance(account: str, parts: PartsDependency) -> BalanceView:
+    """Credits minus posted usage; `is_live` false: billing is still catching up with the ledger."""
+    backends = parts.backends
+    found = await backends.account(account)
+    request = billing_pb2.GetBalanceRequest(account_id=found.id)
+    return balance_view(await backends.billing.call(backends.ledger.GetBalance, request))
+
+
+@router.post("/{account}/credits", status_code=status.HTTP_201_CREATED)
+async def post_credit(account: str, body: PostCredit, parts: PartsDependency, response: Response) -> CreditAnswer:
+    """Move the balance by decision. One reference is one entry: repeating it answers 200 with the first.
+
+    `topup` and `grant` are positive; `refund` and `adjustment` take either sign and move the balance by what is said
+    (a refund is negative when money goes back to the payer, positive when credits are given back to the account).
+    """
+    order = _credit_order(body, parts)
+    backends = parts.backends
+    order.account_id = (await backends.account(account)).id
+    answer = credit_answer(await backends.billing.call(backends.ledger.PostCredit, order))
+    if answer.already_existed:
+        response.status_code = status.HTTP_200_OK
+    return answer
+
+
+def _credit_order(body: PostCredit, parts: Parts) -> billing_pb2.PostCreditRequest:
+    amount_nanousd = parse_usd(body.amount_usd)
+    if amount_nanousd == 0:
+        raise InvalidRequest("amount_usd", "must not be zero")
+    if amount_nanousd < 0 and body.kind in _POSITIVE_KINDS:
+        raise InvalidRequest("amount_usd", f"a {body.kind} is positive; take credits back with refund or adjustment")
+    order = billing_pb2.PostCreditRequest(
+        amount_nanousd=amount_nanousd,
+        kind=body.kind,
+        reference=body.reference or f"console-{secrets.token_hex(16)}",
+        note=body.note,
+    )
+    if body.paid is not None:
+        order.paid_amount, order.paid_currency = body.paid.amount, body.paid.currency
+    if body.expires is not None:
+        order.expires_at_s = future_s("expires", body.expires, parts)
+    return order
+
+
+def future_s(field: str, text: str, parts: Parts) -> int:
+    """Unix seconds; raises InvalidRequest for `field`."""
+    try:
+        return parse_future(text, parts.now_s())
+    except ValueError as error:
+        raise InvalidRequest(field, str(error)) from error

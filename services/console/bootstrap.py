@@ -1,0 +1,103 @@
+"""The composition root of console: the one place that constructs. Every argument is replaceable in tests."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from lumen.platform.clickhouse import ClickHouse
+from lumen.platform.lifecycle import Lifecycle
+from lumen.platform.ops_server import EmbeddedServer, OpsServer
+from services.console.backends import Backends
+from services.console.http_api import create_app
+from services.console.metrics import ConsoleMetrics
+from services.console.parts import Parts
+from services.console.settings import ConsoleSettings
+from services.console.usage_queries import UsageQueries
+
+_STOP_GRACE_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """Everything one process runs."""
+
+    app: FastAPI
+    backends: Backends
+    clickhouse: ClickHouse
+    registry: CollectorRegistry
+
+    def readiness(self) -> dict[str, Callable[[], str | None]]:
+        return {backend.name: backend.problem for backend in self.backends.all}
+
+    async def close(self) -> None:
+        await self.backends.close()
+        await self.clickhouse.close()
+
+
+def build(settings: ConsoleSettings, *, now_s: Callable[[], int] = lambda: int(time.time())) -> Console:
+    """Must be called in the event loop that serves: gRPC channels belong to it."""
+    registry = CollectorRegistry()
+    metrics = ConsoleMetrics(registry)
+    backends = Backends(
+        settings.auth_address,
+        settings.router_address,
+        settings.billing_address,
+        timeout_s=settings.call_timeout_s,
+        reconcile_timeout_s=settings.reconcile_timeout_s,
+    )
+    clickhouse = ClickHouse(settings.clickhouse_url, timeout_s=settings.call_timeout_s)
+    app = create_app(
+        Parts(backends, UsageQueries(clickhouse), now_s),
+        metrics,
+        admin_token=settings.admin_token.get_secret_value(),
+        body_bytes_max=settings.body_bytes_max,
+    )
+    return Console(app, backends, clickhouse, registry)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Raises RuntimeError when somebody else has the port."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise RuntimeError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    return listener
+
+
+async def serve(settings: ConsoleSettings, lifecycle: Lifecycle) -> None:
+    """Run until the lifecycle stops; requests in flight get a few seconds to end."""
+    listener = listen(settings.host, settings.port)
+    console = build(settings)
+    ops = OpsServer(console.registry, console.readiness(), settings.ops_host, settings.ops_port)
+    await ops.start()
+    server = EmbeddedServer(
+        uvicorn.Config(
+            console.app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=_STOP_GRACE_S,
+        )
+    )
+    try:
+        for backend in console.backends.all:
+            lifecycle.spawn(backend.keep_connected(), name=f"console-{backend.name}")
+        serving = lifecycle.spawn(server.serve(sockets=[listener]), name="console-http")
+        await lifecycle.stopping.wait()
+        server.should_exit = True
+        await serving
+    finally:
+        await lifecycle.cancel_tasks()
+        await ops.stop()
+        await console.close()

@@ -1,0 +1,21 @@
+"""Every metric of console, named and described once. Names follow Prometheus conventions, units last."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+
+class ConsoleMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "lumen_console_requests_total",
+            "Requests to the admin API, by route template and HTTP status.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "lumen_console_request_duration_seconds",
+            "From the request's arrival to the end of its answer.",
+            ["method", "route"],
+            registry=registry,
+        )

@@ -1,0 +1,29 @@
+"""What the endpoints are given: made once by the bootstrap, found through the application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from services.console.backends import Backends
+from services.console.usage_queries import UsageQueries
+
+ADMIN_ROOT = "/admin/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    backends: Backends
+    usage: UsageQueries
+    now_s: Callable[[], int]  # Unix seconds
+
+
+def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+PartsDependency = Annotated[Parts, Depends(_parts)]

@@ -1,0 +1,30 @@
+"""Console's settings: `LUMEN_CONSOLE_*`, read once at start. Sizes in bytes, times in seconds."""
+
+from __future__ import annotations
+
+from pydantic import AliasChoices, Field, SecretStr
+
+from lumen.platform.settings import ServiceSettings, service_config, shared
+
+_PREFIX = "LUMEN_CONSOLE_"
+
+
+class ConsoleSettings(ServiceSettings):
+    model_config = service_config(_PREFIX)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=7081, description="HTTP; 0 picks a free port")
+    # An empty token would let everybody in, so it is no default and no value.
+    admin_token: SecretStr = Field(
+        min_length=1,
+        validation_alias=AliasChoices(f"{_PREFIX}ADMIN_TOKEN", "LUMEN_ADMIN_TOKEN", "admin_token"),
+    )
+
+    auth_address: str = shared(_PREFIX, "auth_address")
+    router_address: str = shared(_PREFIX, "router_address")
+    billing_address: str = shared(_PREFIX, "billing_address")
+    clickhouse_url: str = shared(_PREFIX, "clickhouse_url")
+
+    call_timeout_s: float = Field(default=10.0, description="of one call to another service, and of one query")
+    reconcile_timeout_s: float = Field(default=60.0, description="the proof reads everything")
+    body_bytes_max: int = Field(default=4 * 1024 * 1024, description="of a request; a catalog is the largest")

@@ -1,0 +1,157 @@
+"""What accounts used, summed by ClickHouse over deduplicated rows (FINAL): exact, and as new as billing's mark.
+
+Every value is bound by the server; the text is put together from the constants here only. Token sums are over billable
+entries, so that they explain the cost; failed and cancelled attempts are counted apart.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from lumen.platform.clickhouse import ClickHouse, ClickHouseUnavailable
+from services.console.amounts import format_usd
+from services.console.errors import InvalidRequest, Unavailable
+from services.console.times import format_time_us
+
+Grouping = Literal["model", "key", "day"]
+
+ROWS_MAX = 10_000
+TOKEN_BUCKETS = (
+    "input",
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+    "output",
+    "reasoning",
+    "audio_input",
+    "audio_output",
+    "image_input",
+)
+_COUNTERS = (*(f"{bucket}_tokens" for bucket in TOKEN_BUCKETS), "server_tool_requests")
+_GROUP_BY = {"model": "model", "key": "key_id", "day": "toString(toDate(hour))"}
+# `hour` is in the sorting key, `started_at_us` is the exact bound.
+_WINDOW = (
+    "account = {account:String}"
+    " AND hour >= toDateTime({since_s:Int64} - {since_s:Int64} % 3600, 'UTC')"
+    " AND hour <= toDateTime({until_s:Int64}, 'UTC')"
+    " AND started_at_us >= {since_s:Int64} * 1000000 AND started_at_us < {until_s:Int64} * 1000000"
+)
+
+
+class UsageCounts(BaseModel):
+    """Sums. The token buckets are disjoint; `reasoning_tokens` is part of `output_tokens`."""
+
+    requests: int
+    unbilled_requests: int  # failed or cancelled attempts: cost to us, none to the account
+    input_tokens: int
+    cache_read_tokens: int
+    cache_write_5m_tokens: int
+    cache_write_1h_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    audio_input_tokens: int
+    audio_output_tokens: int
+    image_input_tokens: int
+    server_tool_requests: int
+    cost_nanousd: int
+    cost_usd: str
+
+
+class UsageRow(UsageCounts):
+    value: str  # the model's code, the key's id or the day (UTC)
+    label: str = ""  # the key's name
+
+
+class UsageView(BaseModel):
+    account: str
+    since: str | None
+    until: str | None
+    by: Grouping
+    rows: list[UsageRow]
+    total: UsageCounts
+
+
+class RequestRow(BaseModel):
+    """One entry of the ledger. A count is null where the provider did not report it."""
+
+    request_id: str
+    started_at: str
+    duration_us: int
+    key: str
+    group: str
+    model: str
+    channel: str
+    dialect: str
+    status: int
+    is_stream: bool
+    is_estimated: bool
+    is_billable: bool
+    input_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_5m_tokens: int | None
+    cache_write_1h_tokens: int | None
+    output_tokens: int | None
+    reasoning_tokens: int | None
+    cost_nanousd: int
+    cost_usd: str
+
+
+class RequestsView(BaseModel):
+    account: str
+    requests: list[RequestRow]  # newest first
+
+
+class UsageQueries:
+    """Raises Unavailable while ClickHouse is away."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+
+    async def summed(
+        self, account: str, since_s: int, until_s: int, by: Grouping
+    ) -> tuple[list[UsageRow], UsageCounts]:
+        """Rows by cost, largest first (days: by date), and their total."""
+        columns = ["countIf(is_billable)", "countIf(NOT is_billable)"]
+        columns += [f"sumIf(ifNull({counter}, 0), is_billable)" for counter in _COUNTERS]
+        order = "value" if by == "day" else "cost DESC, value"
+        rows = await self._rows(
+            f"SELECT {_GROUP_BY[by]} AS value, {', '.join(columns)}, sum(cost_nanousd) AS cost"
+            f" FROM usage FINAL WHERE {_WINDOW} GROUP BY value ORDER BY {order} LIMIT {ROWS_MAX + 1}",
+            {"account": account, "since_s": since_s, "until_s": until_s},
+        )
+        if len(rows) > ROWS_MAX:
+            raise InvalidRequest("by", f"more than {ROWS_MAX} rows; ask for a shorter time with `since` and `until`")
+        sums = [sum(column) for column in list(zip(*rows, strict=True))[1:]] or [0] * (len(columns) + 1)
+        return [UsageRow(value=row[0], **_counts(row[1:])) for row in rows], UsageCounts(**_counts(sums))
+
+    async def latest(self, account: str, limit: int) -> list[RequestRow]:
+        """The newest entries of an account, at most `limit`."""
+        rows = await self._rows(
+            "SELECT request_id, started_at_us, duration_us, key_id, `group`, model, channel, client_dialect, status,"
+            " is_stream, is_estimated, is_billable, input_tokens, cache_read_tokens, cache_write_5m_tokens,"
+            " cache_write_1h_tokens, output_tokens, reasoning_tokens, cost_nanousd FROM usage FINAL"
+            " WHERE account = {account:String} ORDER BY started_at_us DESC, sequence DESC, `index` DESC"
+            " LIMIT {limit:UInt32}",
+            {"account": account, "limit": limit},
+        )
+        names = [name for name in RequestRow.model_fields if name != "cost_usd"]
+        return [
+            RequestRow(
+                **{**dict(zip(names, row, strict=True)), "started_at": format_time_us(row[1])},
+                cost_usd=format_usd(row[-1]),
+            )
+            for row in rows
+        ]
+
+    async def _rows(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        try:
+            return await self._clickhouse.rows(sql, parameters)
+        except ClickHouseUnavailable as error:
+            raise Unavailable("ClickHouse cannot be reached") from error
+
+
+def _counts(figures: Any) -> dict[str, Any]:
+    named = dict(zip(("requests", "unbilled_requests", *_COUNTERS, "cost_nanousd"), figures, strict=True))
+    return {**named, "cost_usd": format_usd(named["cost_nanousd"])}
