@@ -87,11 +87,20 @@ def build(settings: AuthSettings, nc: Client, redis: Redis, *, clock: Callable[[
     hub = WatchHub(directory, metrics)
     store = LeaseStore(redis, replicas_min=settings.redis_replicas_min)
     workers = LiveWorkers(seen_for_s=_SEEN_INTERVALS * settings.renew_interval_s, watching=hub.leases, clock=clock)
+    retirements = Retirements(
+        nc, store, metrics, interval_s=settings.retire_interval_s, wait_s_max=settings.retire_wait_s_max
+    )
+
+    async def is_every_lease_vouched() -> bool:
+        leases = {lease for _, lease in await store.beats()}
+        return all(workers.has_heard(lease) or retirements.is_retired(lease) for lease in leases)
+
     guard = RedisGuard(
         redis,
         metrics,
         wait_s=settings.renew_interval_s,
         check_interval_s=settings.redis_check_interval_s,
+        is_every_lease_vouched=is_every_lease_vouched,
         clock=clock,
     )
     grants = Grants(nc, store, guard, workers, hub, metrics, recall_wait_s_max=settings.recall_wait_s_max)
@@ -103,9 +112,6 @@ def build(settings: AuthSettings, nc: Client, redis: Redis, *, clock: Callable[[
         idle_free_s=settings.lease_idle_free_s,
         request_free_s=settings.lease_request_s_max + settings.lease_request_margin_s,
         clock=clock,
-    )
-    retirements = Retirements(
-        nc, store, metrics, interval_s=settings.retire_interval_s, wait_s_max=settings.retire_wait_s_max
     )
     accounts = Accounts(nc, directory)
     api = AuthApi(directory, hub, grants, retirements, metrics, heartbeat_s=settings.heartbeat_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 
@@ -28,6 +29,10 @@ class LiveWorkers:
         self._seen_at[lease] = self._clock()
         if len(self._seen_at) > _LEASES_MAX:
             del self._seen_at[next(iter(self._seen_at))]
+
+    def has_heard(self, lease: str) -> bool:
+        """By grant, renewal or moved beat, and not long ago."""
+        return self._clock() - self._seen_at.get(lease, -math.inf) < self._seen_for_s
 
     def count(self) -> int:
         oldest = self._clock() - self._seen_for_s

@@ -3,7 +3,8 @@ one renewal interval, in which every live worker re-asserts its books.
 
 A process of Redis is known by its run_id. The grant script compares it too, so that no grant slips in between a
 restart and the next look. The last run_id that was waited for is kept in Redis itself: an auth that starts after Redis
-was restarted without any auth running waits as well, a first start does not.
+was restarted without any auth running waits as well, a first start does not. That wait ends early when every lease that
+Redis knows has been asserted again or given up by its worker, as after a restart of everything.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from redis.asyncio import Redis
 
 from lumen.ledger import keyspace
+from services.auth.errors import Unavailable
 from services.auth.lease_store import REDIS_AWAY
 from services.auth.metrics import AuthMetrics
 
@@ -32,15 +34,18 @@ class RedisGuard:
         *,
         wait_s: float,
         check_interval_s: float,
+        is_every_lease_vouched: Callable[[], Awaitable[bool]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._redis = redis
         self._metrics = metrics
         self._wait_s = wait_s
         self._check_interval_s = check_interval_s
+        self._is_every_lease_vouched = is_every_lease_vouched
         self._clock = clock
         self._run_id = ""  # last seen
         self._wait_until = 0.0
+        self._may_end_early = False
         self._is_stored = False
         self._problem: str | None = "Redis has not been reached yet"
         self.vetted_run_id = ""
@@ -59,7 +64,7 @@ class RedisGuard:
         try:
             await self._check()
             self._problem = None
-        except REDIS_AWAY as error:
+        except (*REDIS_AWAY, Unavailable) as error:
             if self._problem is None:
                 logger.warning("redis is away", extra={"error": str(error)[:300]})
             self._problem = "Redis is not reachable"
@@ -72,14 +77,17 @@ class RedisGuard:
         run_id = str(info["run_id"])
         known = "" if stored is None else stored.decode(errors="replace")
         if run_id != self._run_id:
-            is_restart = bool(self._run_id) or await self._has_unvouched_leases(run_id, known)
+            is_start = not self._run_id
+            is_restart = not is_start or await self._has_unvouched_leases(run_id, known)
             self._run_id = run_id
+            self._may_end_early = is_start
             self._is_stored = False
             self._pause("another Redis process answers", is_restart=is_restart)
         elif self._is_stored and not known:
             self._is_stored = False
+            self._may_end_early = False
             self._pause("Redis has been emptied", is_restart=True)
-        if self._clock() < self._wait_until:
+        if self._clock() < self._wait_until and not (self._may_end_early and await self._is_every_lease_vouched()):
             return
         if known != run_id:
             await self._redis.set(keyspace.RUN_ID_KEY, run_id)

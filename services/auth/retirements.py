@@ -68,6 +68,10 @@ class Retirements:
             self._pending[partition, lease] = _Pending(beat, self._clock() + self._wait_s_max)
             self._arrived.set()
 
+    def is_retired(self, lease: str) -> bool:
+        """Its worker has given it up, and it is not freed yet."""
+        return any(of == lease for _, of in self._pending)
+
     def waiting_for(self, partition: int) -> int | None:
         """The stream sequence that billing has to post before this partition's retired leases are freed."""
         sequences = [entry.sequence for (of, _), entry in self._pending.items() if of == partition]

@@ -58,7 +58,7 @@ def expect_exact(stack: Stack, customer: Customer, seen: Seen) -> None:
     charged = customer.credits_nanousd - stack.balance_nanousd(customer.account)
     ended = sum(seen.ended.values())
     assert ended <= charged <= ended + seen.unseen_nanousd_max, (ended, charged, seen.unseen)
-    rows = stack.lumen("usage", customer.account, "--by", "model")
+    rows = stack.usage(customer.account)
     assert rows["total"]["cost_nanousd"] == charged
 
 

@@ -87,7 +87,7 @@ def test_no_credits_is_402(stack: Stack, endpoint: str) -> None:
 def test_credits_that_arrive_end_the_402_at_once(stack: Stack) -> None:
     poor = stack.customer("0")
     assert post(stack, "/v1/messages", poor.key).status_code == 402
-    stack.lumen("account", "credit", poor.account, "5")
+    stack.credit(poor.account, "5")
     assert post(stack, "/v1/messages", poor.key).status_code == 200
 
 
@@ -121,7 +121,7 @@ def test_a_model_outside_the_group_is_404(stack: Stack, customer: Customer, endp
 
 
 def test_a_model_the_key_may_not_use_is_403(stack: Stack) -> None:
-    limited = stack.customer("5", "default", "--models", "gpt-5.5")
+    limited = stack.customer("5", models=["gpt-5.5"])
     answer = post(stack, "/v1/chat/completions", limited.key)
     expect_error(answer, "/v1/chat/completions", 403, "permission_denied", "permission_error")
     allowed = body_for("/v1/chat/completions", model="gpt-5.5")
@@ -129,13 +129,13 @@ def test_a_model_the_key_may_not_use_is_403(stack: Stack) -> None:
 
 
 def test_an_address_the_key_may_not_use_is_403(stack: Stack) -> None:
-    elsewhere = stack.customer("5", "default", "--ips", "192.0.2.0/24")
+    elsewhere = stack.customer("5", ips=["192.0.2.0/24"])
     answer = post(stack, "/v1/messages", elsewhere.key)
     expect_error(answer, "/v1/messages", 403, None, "permission_error")
 
 
 def test_a_rate_limit_is_429_with_retry_after(stack: Stack) -> None:
-    slow = stack.customer("5", "default", "--rpm", "2")
+    slow = stack.customer("5", rpm=2)
     statuses = [post(stack, "/v1/chat/completions", slow.key) for _ in range(3)]
     assert [answer.status_code for answer in statuses] == [200, 200, 429]
     expect_error(statuses[-1], "/v1/chat/completions", 429, "rate_limit_exceeded", "rate_limit_error")
@@ -143,7 +143,7 @@ def test_a_rate_limit_is_429_with_retry_after(stack: Stack) -> None:
 
 
 def test_a_spend_limit_of_the_key_is_402(stack: Stack) -> None:
-    limited = stack.customer("5", "default", "--spend-limit", "0.000001")
+    limited = stack.customer("5", spend_limit_usd="0.000001")
     answer = post(stack, "/v1/messages", limited.key)
     expect_error(answer, "/v1/messages", 402, None, "billing_error")
     assert "spend limit" in answer.json()["error"]["message"]
@@ -157,7 +157,7 @@ def test_a_body_that_is_too_large_is_413(stack: Stack, customer: Customer) -> No
 def test_a_revoked_key_stops_within_a_second(stack: Stack) -> None:
     leaver = stack.customer("5")
     assert post(stack, "/v1/messages", leaver.key).status_code == 200
-    stack.lumen("key", "revoke", leaver.key_id)
+    stack.admin("POST", f"/keys/{leaver.key_id}/revoke")
     revoked_at = time.monotonic()
     until(lambda: post(stack, "/v1/messages", leaver.key).status_code == 401, "the key is refused", 5)
     assert time.monotonic() - revoked_at < 1.0
@@ -166,7 +166,7 @@ def test_a_revoked_key_stops_within_a_second(stack: Stack) -> None:
 def test_a_suspended_account_is_403(stack: Stack) -> None:
     suspended = stack.customer("5")
     assert post(stack, "/v1/messages", suspended.key).status_code == 200
-    stack.lumen("account", "suspend", suspended.account)
+    stack.admin("POST", f"/accounts/{suspended.account}/status", {"status": "suspended"})
     until(lambda: post(stack, "/v1/messages", suspended.key).status_code == 403, "the account is refused", 5)
 
 

@@ -54,7 +54,7 @@ def payload(frame: str) -> Any:
 
 
 def only_usage_row(stack: Stack, customer: Customer) -> dict[str, Any]:
-    rows = until(lambda: stack.lumen("usage", customer.account, "--by", "model")["rows"], "a usage row")
+    rows = until(lambda: stack.usage(customer.account)["rows"], "a usage row")
     assert len(rows) == 1
     row: dict[str, Any] = rows[0]
     return row

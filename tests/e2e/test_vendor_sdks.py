@@ -144,6 +144,6 @@ def test_ten_answers_cost_their_sum(stack: Stack, customer: Customer, openai_cli
         assert answer.usage.completion_tokens == tokens
         expected += cost_nanousd("deepseek-v4-pro", input=tokens, output=tokens)
     stack.until_balance(customer.account, customer.credits_nanousd - expected)
-    report = stack.lumen("usage", customer.account, "--by", "model")
+    report = stack.usage(customer.account)
     assert report["total"]["cost_nanousd"] == expected
     assert report["total"]["requests"] == 10

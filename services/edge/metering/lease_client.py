@@ -23,6 +23,7 @@ from lumen.platform.grpc import request_metadata
 from protos import auth_pb2
 from services.edge.metering.lease_book import Book, Hold, LeaseBook
 from services.edge.metering.lease_errors import (
+    BalancesNotLive,
     CreditsUnavailable,
     InsufficientCredits,
     KeySpendLimitReached,
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 _REFUSED_S = 1.0
 _UNAVAILABLE_S = 0.25  # an outage must not cost every request an RPC
+_NOT_LIVE_WAITS_MAX = 4  # of that length each, before a request is refused
 _WAIT_S_MAX = 10.0
 _RETURN_LINGER_S = 0.02
 _CLOSE_ATTEMPTS_MAX = 3
@@ -156,12 +158,19 @@ class LeaseClient:
     async def _wait_for_hold(self, key: LimitedKey, amount: int) -> Hold:
         line = self._line(key)
         deadline = self._now() + _WAIT_S_MAX
+        waits = 0
         line.waiting_nanousd += amount
         try:
             while self._now() < deadline:
                 if not self._renewals.may_admit:
                     raise CreditsUnavailable("credit leases have not been renewed")
-                self._raise_refusal(line, amount)
+                refusal = self._active_refusal(line, line.missing(amount))
+                if refusal is not None:
+                    if refusal.error is not BalancesNotLive or waits == _NOT_LIVE_WAITS_MAX:
+                        raise refusal.error(refusal.text)
+                    waits += 1
+                    await asyncio.sleep(_UNAVAILABLE_S)
+                    continue
                 if self._is_cached:
                     await asyncio.shield(self._ask(line, line.missing(amount)))
                 else:
@@ -192,11 +201,6 @@ class LeaseClient:
                 return refusal
         return None
 
-    def _raise_refusal(self, line: _Line, amount: int) -> None:
-        refusal = self._active_refusal(line, line.missing(amount))
-        if refusal is not None:
-            raise refusal.error(refusal.text)
-
     def _remember(self, line: _Line, outcome: int, least: int) -> None:
         now = self._now()
         if outcome == auth_pb2.INSUFFICIENT_CREDITS:
@@ -204,6 +208,8 @@ class LeaseClient:
             self._account_refusals[line.account.account_id] = refusal
         elif outcome == auth_pb2.KEY_SPEND_LIMIT_REACHED:
             line.refusal = _Refusal(KeySpendLimitReached, "the key's limit is reached", least, now + _REFUSED_S)
+        elif outcome == auth_pb2.NOT_LIVE:
+            line.refusal = _Refusal(BalancesNotLive, "balances are catching up", 0, now + _UNAVAILABLE_S)
         else:
             line.refusal = _Refusal(CreditsUnavailable, "credits cannot be checked", 0, now + _UNAVAILABLE_S)
 

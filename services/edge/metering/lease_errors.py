@@ -23,3 +23,7 @@ class KeySpendLimitReached(LeaseError):
 
 class CreditsUnavailable(LeaseError):
     pass
+
+
+class BalancesNotLive(CreditsUnavailable):
+    pass

@@ -206,11 +206,28 @@ async def test_auth_that_starts_after_a_restart_nobody_saw_waits(
 ) -> None:
     async with Redis.from_url(fresh_redis.url) as redis:
         await redis.set(keyspace.RUN_ID_KEY, "of an earlier process")
+        await redis.hset(keyspace.beats_key(7), "w1.1", "beat")
     third = await start_replica()
     await until(lambda: third.auth.guard.problem() is None)
     assert third.auth.guard.vetted_run_id == ""
     third.clock.now += 10
     await until(lambda: bool(third.auth.guard.vetted_run_id))
+
+
+async def test_that_wait_ends_when_every_lease_known_has_been_asserted_again(
+    start_replica: StartReplica, fresh_redis: RedisServer
+) -> None:
+    async with Redis.from_url(fresh_redis.url) as redis:
+        await redis.set(keyspace.RUN_ID_KEY, "of an earlier process")
+        await redis.hset(keyspace.beats_key(7), mapping={"w1.1": "beat", "w2.5": "beat"})
+    third = await start_replica()
+    await until(lambda: third.auth.guard.problem() is None)
+    await Worker(third, "acct_1", "w1.1").renew()
+    await third.auth.guard.check()
+    assert third.auth.guard.vetted_run_id == ""
+    await third.auth.retirements.retire("w2", 6)
+    await third.auth.guard.check()
+    assert third.auth.guard.vetted_run_id
 
 
 async def test_auth_that_starts_on_a_redis_with_leases_nobody_vouches_for_waits(
