@@ -85,6 +85,9 @@ class TransportOptions:
     idle_connections_max: int = 512
     # Below the 60 s after which common load balancers close an idle connection, which races with the next request.
     keepalive_s: float = 30.0
+    # A connection the provider had closed shows it within a round trip. One that ends later was alive: the request may
+    # have run, so repeating it is the relay's decision.
+    stale_s_max: float = 2.0
     head_bytes_max: int = 64 * 1024
     headers_max: int = 256
     # A reader this far behind stops the provider's sending (TCP flow control).

@@ -152,6 +152,22 @@ async def test_pooled_connection_that_ends_within_its_answer_is_not_retried(new_
         assert len(provider.requests) == 2
 
 
+@pytest.mark.parametrize("kind", ["lean"], indirect=True)  # httpx does not look at the time
+async def test_pooled_connection_that_dies_late_may_have_run_the_request(new_transport: NewTransport) -> None:
+    async def handler(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(HELLO)
+        await connection.request()
+        await asyncio.sleep(0.1)
+
+    async with scripted_provider(handler) as provider:
+        transport = new_transport(provider.url, stale_s_max=0.02)
+        assert await ask(transport) == b"hello"
+        with pytest.raises(ConnectionCut):
+            await ask(transport)
+        assert provider.connections == 1
+
+
 async def test_idle_connection_expires(new_transport: NewTransport) -> None:
     async with scripted_provider(answering(HELLO)) as provider:
         transport = new_transport(provider.url, keepalive_s=0.05)

@@ -191,6 +191,23 @@ async def test_endless_framing_is_a_protocol_violation(new_transport: NewTranspo
             await ask(new_transport(provider.url))
 
 
+@pytest.mark.parametrize("kind", ["lean"], indirect=True)  # httpx limits bytes only
+async def test_more_headers_than_the_limit_are_a_protocol_violation(new_transport: NewTransport) -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n%b\r\nhello"
+    answers = iter([head % (b"x: y\r\n" * 9), head % (b"x: y\r\n" * 10)])
+
+    async def handler(connection: Connection) -> None:
+        while True:
+            await connection.request()
+            await connection.send(next(answers))
+
+    async with scripted_provider(handler) as provider:
+        transport = new_transport(provider.url, headers_max=10)
+        assert await ask(transport) == b"hello"
+        with pytest.raises(ProtocolViolation):
+            await ask(transport)
+
+
 GZIP = zlib.compressobj(wbits=31)
 GZIPPED = GZIP.compress(b"hello " * 1000) + GZIP.flush()
 

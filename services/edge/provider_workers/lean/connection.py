@@ -33,9 +33,6 @@ _ONE_WRITE_BYTES_MAX = 64 * 1024
 _UPLOAD_PIECE_BYTES = 256 * 1024
 # Chunk extensions and trailers: bytes received without any of the body among them.
 _FRAMING_BYTES_MAX = 64 * 1024
-# A connection the provider had closed shows it within a round trip. One that ends later was alive: the request may have
-# run, so repeating it is the relay's decision.
-_STALE_S_MAX = 2.0
 _TCP_KEEPALIVE_S = 60
 _BODILESS = (204, 304)
 
@@ -298,7 +295,7 @@ class LeanConnection(asyncio.Protocol):
         self.abort()
 
     def _cut(self, text: str) -> ConnectionCut:
-        if self._is_reused and not self._has_bytes and self._loop.time() - self._started_at < _STALE_S_MAX:
+        if self._is_reused and not self._has_bytes and self._loop.time() - self._started_at < self._options.stale_s_max:
             return StaleConnection(text)
         return ConnectionCut(text)
 
