@@ -133,7 +133,7 @@ class Attempts:
             duration_us = int((time.monotonic() - started) * 1_000_000)
             if reason != "ok":  # the relay has noted its own, so that the entry holds it
                 call.attempts.append(Attempt(target.channel.name, status, reason, duration_us))
-            self._metrics.attempts.labels(target.channel.name, reason).inc()
+            self._metrics.requests.attempted(target.channel.name, reason)
 
     async def _send(self, call: Call, target: Target, worker: ProviderWorker) -> UpstreamResponse:
         body = rewrite(

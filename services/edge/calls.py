@@ -11,7 +11,7 @@ from lumen.ledger.entries import Attempt, UsageEntry
 from lumen.money.usage import TokenUsage
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.peek import Peek
-from services.edge.client_connection import Headers
+from services.edge.http_protocol import Headers
 from services.edge.key_cache import ApiKey
 
 if TYPE_CHECKING:

@@ -1,8 +1,7 @@
 """The client's side of one exchange: reading its body, writing its answer, noticing that it has gone.
 
-A thin layer over ASGI so that relays speak of answers and frames. Writes to a client that has gone are no-ops (uvicorn
-drops them): the relay goes on because the provider's answer must still be metered. Whether it has gone is the HTTP
-protocol's to tell (`services.edge.http_protocol`), so that an open stream costs no task.
+Relays speak of answers and frames; the HTTP protocol (`services.edge.http_protocol`) of bytes. Writes to a client that
+has gone are no-ops: the relay goes on because the provider's answer must still be metered.
 """
 
 from __future__ import annotations
@@ -12,14 +11,15 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.errors import ApiError, ErrorKind
-from services.edge.http_protocol import PROTOCOL_KEY, EdgeHttpProtocol
+from services.edge.http_protocol import CYCLE_KEY, PROTOCOL_KEY, EdgeHttpProtocol, Headers
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
 
 _STREAM_HEADERS: Headers = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -33,12 +33,14 @@ class ClientGone(Exception):
 
 
 class ClientConnection:
-    __slots__ = ("_protocol", "_receive", "_send", "dialect", "has_started", "request_id", "sent_at", "status")
+    """One request of one client, served by an EdgeHttpProtocol."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str, dialect: Dialect) -> None:
-        self._protocol: EdgeHttpProtocol | None = scope.get(PROTOCOL_KEY)
+    __slots__ = ("_cycle", "_protocol", "_receive", "dialect", "has_started", "request_id", "sent_at", "status")
+
+    def __init__(self, scope: Scope, receive: Receive, request_id: str, dialect: Dialect) -> None:
+        self._protocol: EdgeHttpProtocol = scope[PROTOCOL_KEY]
+        self._cycle: RequestResponseCycle = scope[CYCLE_KEY]
         self._receive = receive
-        self._send = send
         self.request_id = request_id
         self.dialect = dialect
         self.has_started = False
@@ -47,42 +49,41 @@ class ClientConnection:
 
     @property
     def is_gone(self) -> bool:
-        return self._protocol is not None and self._protocol.is_closed
+        return self._protocol.is_closed
 
     def on_gone(self, callback: Callable[[], None] | None) -> None:
         """Call `callback` as soon as the client has gone; None: no more."""
-        if self._protocol is not None:
-            self._protocol.on_gone = callback
+        self._protocol.on_gone = callback
 
     @property
     def is_stalled(self) -> bool:
         """Its buffer is full: it reads slower than we write, or not at all."""
-        return self._protocol is not None and self._protocol.flow.write_paused
+        return self._protocol.flow.write_paused
 
     def abort(self) -> None:
-        if self._protocol is not None:
-            self._protocol.transport.abort()
+        self._protocol.abort(self._cycle)
 
     async def read_body(self, bytes_max: int, timeout_s: float) -> bytes:
         """The whole body. Raises ApiError (413, 408) and ClientGone."""
-        message = await self._receive_or_timeout(timeout_s)
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            if len(body) > bytes_max:
+        whole = self._protocol.take_whole_body(self._cycle)
+        if whole is not None:
+            if len(whole) > bytes_max:
                 raise _too_large(bytes_max)
-            return body
-        chunks = [body]
-        size = len(body)
+            return whole
+        return await self._read_pieces(bytes_max, timeout_s)
+
+    async def _read_pieces(self, bytes_max: int, timeout_s: float) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
         deadline = time.monotonic() + timeout_s
-        while message.get("more_body", False):
-            if size > bytes_max:
-                raise _too_large(bytes_max)
+        while True:
             message = await self._receive_or_timeout(deadline - time.monotonic())
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
-        if size > bytes_max:
-            raise _too_large(bytes_max)
-        return b"".join(chunks)
+            if size > bytes_max:
+                raise _too_large(bytes_max)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
 
     async def _receive_or_timeout(self, timeout_s: float) -> MutableMapping[str, Any]:
         try:
@@ -99,9 +100,9 @@ class ClientConnection:
         self.has_started = True
         self.status = status
         headers += self._id_headers()
-        headers.append((b"content-length", b"%d" % len(body)))
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        if self._protocol.flow.write_paused:
+            await self._protocol.flow.drain()
+        self._protocol.write_answer(self._cycle, status, headers, body)
 
     async def start_stream(self) -> None:
         """Send the head of an event stream, once."""
@@ -109,15 +110,21 @@ class ClientConnection:
             return
         self.has_started = True
         self.status = 200
-        headers = [*_STREAM_HEADERS, *self._id_headers()]
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        if self._protocol.flow.write_paused:
+            await self._protocol.flow.drain()
+        self._protocol.start_chunks(self._cycle, [*_STREAM_HEADERS, *self._id_headers()])
 
     async def send(self, frames: bytes) -> None:
+        """Waits while the client's buffer is full."""
         self.sent_at = time.monotonic()
-        await self._send({"type": "http.response.body", "body": frames, "more_body": True})
+        if self._protocol.flow.write_paused:
+            await self._protocol.flow.drain()
+        self._protocol.write_chunk(self._cycle, frames, is_last=False)
 
     async def finish(self, frames: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": frames, "more_body": False})
+        if self._protocol.flow.write_paused:
+            await self._protocol.flow.drain()
+        self._protocol.write_chunk(self._cycle, frames, is_last=True)
 
     def _id_headers(self) -> Headers:
         """OpenAI's SDKs read `x-request-id`, Anthropic's `request-id`."""

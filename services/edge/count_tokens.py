@@ -14,7 +14,7 @@ from lumen.protocols.request_fields import InvalidRequest
 from services.edge.admission import Admission
 from services.edge.attempts import refused, transport_failure
 from services.edge.client_address import ClientAddresses
-from services.edge.client_connection import ClientConnection, ClientGone, Receive, Scope, Send
+from services.edge.client_connection import ClientConnection, ClientGone, Receive, Scope
 from services.edge.forwarded_headers import forwarded
 from services.edge.model_endpoint import RequestHead, new_request_id, respond_error
 from services.edge.provider_workers.registry import ProviderWorkers
@@ -40,8 +40,8 @@ class CountTokens:
         self._settings = settings
         self._random = Random()  # spreads load
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client = ClientConnection(scope, receive, send, new_request_id(), Dialect.ANTHROPIC_MESSAGES)
+    async def serve(self, scope: Scope, receive: Receive) -> None:
+        client = ClientConnection(scope, receive, new_request_id(), Dialect.ANTHROPIC_MESSAGES)
         try:
             await self._serve(client, RequestHead(scope, self._addresses))
         except ApiError as error:

@@ -7,7 +7,7 @@ at the vendor, not to ours, and stay here, as do credentials, cookies and hop-by
 from __future__ import annotations
 
 from lumen.protocols.dialects import Dialect
-from services.edge.client_connection import Headers
+from services.edge.http_protocol import Headers
 
 _ANYWHERE = frozenset(
     {

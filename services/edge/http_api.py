@@ -37,10 +37,10 @@ class EdgeApp:
             path = scope["path"]
             dialect = CLIENT_DIALECTS.get(path)
             if dialect is not None:
-                await self._endpoint.serve(dialect, scope, receive, send)
+                await self._endpoint.serve(dialect, scope, receive)
                 return
             if path == COUNT_TOKENS_PATH:
-                await self._count_tokens.serve(scope, receive, send)
+                await self._count_tokens.serve(scope, receive)
                 return
         await self._rest(scope, receive, send)
 

@@ -18,8 +18,9 @@ from services.edge.admission import Admission
 from services.edge.attempts import Attempts
 from services.edge.calls import Call
 from services.edge.client_address import ClientAddresses
-from services.edge.client_connection import ClientConnection, ClientGone, Headers, Receive, Scope, Send
+from services.edge.client_connection import ClientConnection, ClientGone, Receive, Scope
 from services.edge.holds import plan_hold
+from services.edge.http_protocol import Headers
 from services.edge.metering.lease_errors import InsufficientCredits, KeySpendLimitReached, LeaseError
 from services.edge.metering.recorder import Metering
 from services.edge.metrics import EdgeMetrics
@@ -79,11 +80,11 @@ class ModelEndpoint:
     def in_flight(self) -> int:
         return self._in_flight
 
-    async def serve(self, dialect: Dialect, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, dialect: Dialect, scope: Scope, receive: Receive) -> None:
         started = time.monotonic()
         request_id = new_request_id()
         request_id_var.set(request_id)
-        client = ClientConnection(scope, receive, send, request_id, dialect)
+        client = ClientConnection(scope, receive, request_id, dialect)
         self._in_flight += 1
         try:
             await self._serve(client, RequestHead(scope, self._addresses), started)
@@ -97,7 +98,7 @@ class ModelEndpoint:
             await respond_error(client, ApiError(ErrorKind.INTERNAL, "Something went wrong on our side."))
         finally:
             self._in_flight -= 1
-            self._metrics.observe(dialect.value, client.status, time.monotonic() - started)
+            self._metrics.requests.answered(dialect.value, client.status, time.monotonic() - started)
 
     async def _serve(self, client: ClientConnection, head: RequestHead, started: float) -> None:
         if self._in_flight > self._settings.requests_in_flight_max:
@@ -138,6 +139,8 @@ class ModelEndpoint:
         finally:
             if hold.is_open:
                 self._metering.cancel(hold)
+            if call.ttft_us:
+                self._metrics.requests.first_byte(call.dialect.value, call.ttft_us / 1_000_000)
 
     async def _answer(self, client: ClientConnection, call: Call) -> None:
         relay = self._stream.relay if call.is_stream else self._single.relay
