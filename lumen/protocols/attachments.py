@@ -11,6 +11,8 @@ from typing import TypeGuard
 import msgspec
 
 _json_string = msgspec.json.Decoder(str)
+# What a JSON value starts with; Raw holds no leading white space.
+_N, _BRACKET, _QUOTE = b'n["'
 
 
 class Attachments(msgspec.Struct, frozen=True):
@@ -70,11 +72,11 @@ class PromptTally:
 
 def is_set(raw: msgspec.Raw | None) -> TypeGuard[msgspec.Raw]:
     """Present and not null."""
-    return raw is not None and memoryview(raw).nbytes > 0 and bytes(memoryview(raw)[:1]) != b"n"
+    return raw is not None and (view := memoryview(raw)).nbytes > 0 and view[0] != _N
 
 
 def is_array(raw: msgspec.Raw | None) -> TypeGuard[msgspec.Raw]:
-    return raw is not None and bytes(memoryview(raw)[:1]) == b"["
+    return raw is not None and (view := memoryview(raw)).nbytes > 0 and view[0] == _BRACKET
 
 
 def is_data_url(raw: msgspec.Raw) -> bool:
@@ -91,6 +93,6 @@ def text_bytes(raw: msgspec.Raw | None) -> int:
 
 def text_of(raw: msgspec.Raw | None) -> str | None:
     """The JSON string's value; None for anything else."""
-    if raw is None or bytes(memoryview(raw)[:1]) != b'"':
+    if raw is None or not (view := memoryview(raw)).nbytes or view[0] != _QUOTE:
         return None
     return _json_string.decode(raw)

@@ -32,7 +32,6 @@ REQUEST_FIELDS: Mapping[Dialect, RequestFields] = {
 _INTEGER_MAX = 2**31 - 1
 
 _members = msgspec.json.Decoder(dict[str, Raw])
-_NOTHING = Raw()
 
 
 class Peek(msgspec.Struct, frozen=True):
@@ -98,8 +97,8 @@ def _split(fields: RequestFields, body: bytes) -> dict[str, Raw]:
 
 def _value(members: Members, name: str) -> Any:
     """The member's value; None when absent or null. Long or nested values are never decoded through this."""
-    raw = members.get(name, _NOTHING)
-    return msgspec.json.decode(raw) if is_set(raw) else None
+    raw = members.get(name)
+    return None if raw is None else msgspec.json.decode(raw)
 
 
 def _model(fields: RequestFields, members: Members) -> str:
@@ -159,7 +158,7 @@ def _include_usage(fields: RequestFields, members: Members) -> bool | None:
 
 def stream_options(fields: RequestFields, members: Members) -> dict[str, Raw]:
     """Raises InvalidRequest when they are not an object."""
-    raw = members.get("stream_options", _NOTHING)
+    raw = members.get("stream_options")
     if not is_set(raw):
         return {}
     try:
