@@ -7,11 +7,14 @@ import logging
 from typing import Any
 
 import nats
+import nats.errors
 from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError, NotFoundError
 
 logger = logging.getLogger(__name__)
+
+_CLOSE_S_MAX = 2.0
 
 
 async def connect(url: str, *, name: str, connect_timeout_s: float = 30.0) -> Client:
@@ -44,6 +47,15 @@ async def connect(url: str, *, name: str, connect_timeout_s: float = 30.0) -> Cl
             reconnected_cb=on_reconnected,
             error_cb=on_error,
         )
+
+
+async def close(nc: Client) -> None:
+    """Close, in a bounded time; a broker that is away at our own end is no error."""
+    try:
+        async with asyncio.timeout(_CLOSE_S_MAX):
+            await nc.close()
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        logger.info("nats connection not closed in order", extra={"reason": repr(error)})
 
 
 async def ensure_stream(nc: Client, config: StreamConfig) -> None:

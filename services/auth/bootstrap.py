@@ -145,7 +145,7 @@ async def serve(settings: AuthSettings, lifecycle: Lifecycle) -> None:
         await ops.stop()
         await lifecycle.cancel_tasks()
         await redis.aclose()
-        await nc.close()
+        await platform_nats.close(nc)
 
 
 def _account_in(message: Msg) -> str:

@@ -227,7 +227,7 @@ async def serve(settings: BillingSettings, compile_rates: Callable[[bytes], Rate
         await ops.stop()
         await clickhouse.close()
         await redis.aclose()
-        await nc.close()
+        await platform_nats.close(nc)
 
 
 def _readiness(health: Health, part: str) -> Callable[[], str | None]:

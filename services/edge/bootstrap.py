@@ -214,5 +214,5 @@ async def serve(settings: EdgeSettings, lifecycle: Lifecycle) -> None:
         await ops.stop()
         await auth_channel.close(None)
         await router_channel.close(None)
-        await nc.close()
+        await platform_nats.close(nc)
         identity.close()

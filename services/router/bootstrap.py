@@ -66,4 +66,4 @@ async def serve(settings: RouterSettings, lifecycle: Lifecycle) -> None:
     finally:
         await ops.stop()
         await lifecycle.cancel_tasks()
-        await nc.close()
+        await platform_nats.close(nc)
