@@ -21,6 +21,7 @@ else:
 _T = _typing.TypeVar("_T")
 
 class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
+
 class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
 
@@ -54,24 +55,28 @@ class AuthServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_pb2.AuthenticateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.AuthenticateResponse, _abc.Awaitable[_auth_pb2.AuthenticateResponse]]: ...
+
     @_abc_1.abstractmethod
     def Watch(
         self,
         request: _auth_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_auth_pb2.WatchEvent], _abc.AsyncIterator[_auth_pb2.WatchEvent]]: ...
+
     @_abc_1.abstractmethod
     def Grant(
         self,
         request: _auth_pb2.GrantRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.GrantResponse, _abc.Awaitable[_auth_pb2.GrantResponse]]: ...
+
     @_abc_1.abstractmethod
     def Renew(
         self,
         request: _auth_pb2.RenewRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.RenewResponse, _abc.Awaitable[_auth_pb2.RenewResponse]]: ...
+
     @_abc_1.abstractmethod
     def Retire(
         self,
@@ -112,36 +117,42 @@ class AuthAdminServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_pb2.CreateAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.Account, _abc.Awaitable[_auth_pb2.Account]]: ...
+
     @_abc_1.abstractmethod
     def GetAccount(
         self,
         request: _auth_pb2.GetAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.Account, _abc.Awaitable[_auth_pb2.Account]]: ...
+
     @_abc_1.abstractmethod
     def ListAccounts(
         self,
         request: _auth_pb2.ListAccountsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.ListAccountsResponse, _abc.Awaitable[_auth_pb2.ListAccountsResponse]]: ...
+
     @_abc_1.abstractmethod
     def SetAccountStatus(
         self,
         request: _auth_pb2.SetAccountStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.Account, _abc.Awaitable[_auth_pb2.Account]]: ...
+
     @_abc_1.abstractmethod
     def CreateKey(
         self,
         request: _auth_pb2.CreateKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.CreateKeyResponse, _abc.Awaitable[_auth_pb2.CreateKeyResponse]]: ...
+
     @_abc_1.abstractmethod
     def ListKeys(
         self,
         request: _auth_pb2.ListKeysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.ListKeysResponse, _abc.Awaitable[_auth_pb2.ListKeysResponse]]: ...
+
     @_abc_1.abstractmethod
     def RevokeKey(
         self,
@@ -149,6 +160,4 @@ class AuthAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.Key, _abc.Awaitable[_auth_pb2.Key]]: ...
 
-def add_AuthAdminServicer_to_server(
-    servicer: AuthAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]
-) -> None: ...
+def add_AuthAdminServicer_to_server(servicer: AuthAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

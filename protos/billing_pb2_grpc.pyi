@@ -19,6 +19,7 @@ else:
 _T = _typing.TypeVar("_T")
 
 class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
+
 class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
 
@@ -48,12 +49,14 @@ class BillingAdminServicer(metaclass=_abc_1.ABCMeta):
         request: _billing_pb2.PostCreditRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_billing_pb2.CreditView, _abc.Awaitable[_billing_pb2.CreditView]]: ...
+
     @_abc_1.abstractmethod
     def GetBalance(
         self,
         request: _billing_pb2.GetBalanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_billing_pb2.Balance, _abc.Awaitable[_billing_pb2.Balance]]: ...
+
     @_abc_1.abstractmethod
     def Reconcile(
         self,
@@ -61,6 +64,4 @@ class BillingAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_billing_pb2.ReconcileReport, _abc.Awaitable[_billing_pb2.ReconcileReport]]: ...
 
-def add_BillingAdminServicer_to_server(
-    servicer: BillingAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]
-) -> None: ...
+def add_BillingAdminServicer_to_server(servicer: BillingAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

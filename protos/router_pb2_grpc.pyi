@@ -21,6 +21,7 @@ else:
 _T = _typing.TypeVar("_T")
 
 class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
+
 class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
 
@@ -50,12 +51,14 @@ class RouterServicer(metaclass=_abc_1.ABCMeta):
         request: _router_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_router_pb2.TableEvent], _abc.AsyncIterator[_router_pb2.TableEvent]]: ...
+
     @_abc_1.abstractmethod
     def Route(
         self,
         request: _router_pb2.RouteRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_router_pb2.RouteResponse, _abc.Awaitable[_router_pb2.RouteResponse]]: ...
+
     @_abc_1.abstractmethod
     def Report(
         self,
@@ -63,9 +66,7 @@ class RouterServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_router_pb2.ReportResponse, _abc.Awaitable[_router_pb2.ReportResponse]]: ...
 
-def add_RouterServicer_to_server(
-    servicer: RouterServicer, server: _typing.Union[_grpc.Server, _aio.Server]
-) -> None: ...
+def add_RouterServicer_to_server(servicer: RouterServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class RouterAdminStub:
     @_typing.overload
@@ -92,18 +93,21 @@ class RouterAdminServicer(metaclass=_abc_1.ABCMeta):
         request: _router_pb2.ApplyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_router_pb2.ApplyResponse, _abc.Awaitable[_router_pb2.ApplyResponse]]: ...
+
     @_abc_1.abstractmethod
     def Show(
         self,
         request: _router_pb2.ShowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_router_pb2.ShowResponse, _abc.Awaitable[_router_pb2.ShowResponse]]: ...
+
     @_abc_1.abstractmethod
     def History(
         self,
         request: _router_pb2.HistoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_router_pb2.HistoryResponse, _abc.Awaitable[_router_pb2.HistoryResponse]]: ...
+
     @_abc_1.abstractmethod
     def Rollback(
         self,
@@ -111,6 +115,4 @@ class RouterAdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_router_pb2.ApplyResponse, _abc.Awaitable[_router_pb2.ApplyResponse]]: ...
 
-def add_RouterAdminServicer_to_server(
-    servicer: RouterAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]
-) -> None: ...
+def add_RouterAdminServicer_to_server(servicer: RouterAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
