@@ -1,89 +1,76 @@
-"""Load that remembers what it saw: for each request whether its end came, and what it must then have cost."""
+"""Load whose every answer has a known price: what was charged can be compared with what clients saw."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass, field
+import threading
 
-import aiohttp
-
+from lumen.protocols.dialects import Dialect
 from tests.e2e.prices import cost_nanousd
+from tests.fixtures.stack import until
+from tests.load.calls import Call, make_call
+from tests.load.clients import Calls, Outcome, Target, run_load
 
 MODEL = "claude-opus-4-8"
-_ENDS = {
-    "/v1/chat/completions": b"data: [DONE]",
-    "/v1/messages": b'"message_stop"',
-    "/v1/responses": b"response.completed",
-}
-
-
-@dataclass(slots=True)
-class Seen:
-    """`ended`: request id -> cost of every answer whose end a client saw. `other`: started or failed, end unseen:
-    what each may at most have cost."""
-
-    ended: dict[str, int] = field(default_factory=dict)
-    unseen_nanousd_max: int = 0
-    unseen: int = 0
-    statuses: dict[int, int] = field(default_factory=dict)
+_DIALECTS = (Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES, Dialect.ANTHROPIC_MESSAGES)
+_DIFFERENT_CALLS = 64
+_INPUT_TOKENS = 10
 
 
 class Load:
-    """`await run()` until `stop()`; `workers` clients, each one request after the other."""
+    """Runs in a thread of its own, so that the test can drive the stack meanwhile."""
 
-    def __init__(self, base_url: str, key: str, *, workers: int, seed: int = 1) -> None:
-        self._base_url = base_url
-        self._key = key
-        self._workers = workers
-        self._random = random.Random(seed)
-        self._is_stopping = False
-        self.seen = Seen()
+    def __init__(self, base_url: str, key: str, *, connections: int, seed: int = 1) -> None:
+        self._prices = dict(_priced_calls(random.Random(seed)))
+        self._calls = Calls(*self._prices)
+        self._outcomes: list[Outcome] = []
+        self.ended = 0
+        target = Target(base_url, key)
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(
+                run_load(target, self._calls, connections=connections, on_outcome=self._on_outcome)
+            ),
+            name="load",
+        )
+        self._thread.start()
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        self.ended += outcome.is_complete
+
+    def until_ended(self, more: int) -> None:
+        """Wait for so many further answers whose end was seen."""
+        wanted = self.ended + more
+        until(lambda: self.ended >= wanted or not self._thread.is_alive(), f"{more} answers", 60)
+        assert self._thread.is_alive(), "the load has stopped"
 
     def stop(self) -> None:
-        self._is_stopping = True
+        self._calls.stop()
+        self._thread.join(90)
+        assert not self._thread.is_alive()
 
-    async def run(self) -> Seen:
-        async with aiohttp.ClientSession(
-            headers={"authorization": f"Bearer {self._key}"}, timeout=aiohttp.ClientTimeout(total=60)
-        ) as session:
-            await asyncio.gather(*(self._client(session) for _ in range(self._workers)))
-        return self.seen
+    @property
+    def least_nanousd(self) -> int:
+        """Every answer whose end was seen, once."""
+        return sum(self._prices[outcome.call] for outcome in self._outcomes if outcome.is_complete)
 
-    async def _client(self, session: aiohttp.ClientSession) -> None:
-        while not self._is_stopping:
-            tokens = self._random.randrange(1, 30)
-            endpoint = self._random.choice(list(_ENDS))
-            is_stream = self._random.random() < 0.7
-            try:
-                is_refused = await self._request(session, endpoint, tokens, is_stream)
-            except (aiohttp.ClientError, TimeoutError, OSError):
-                self._count_unseen(tokens)
-                is_refused = True
-            if is_refused:
-                await asyncio.sleep(0.05)  # as an SDK backs off
+    @property
+    def most_nanousd(self) -> int:
+        """Besides those, each that may have been answered without its client seeing the end."""
+        return sum(
+            self._prices[outcome.call]
+            for outcome in self._outcomes
+            if outcome.is_complete or outcome.status in (0, 200)
+        )
 
-    def _count_unseen(self, tokens: int) -> None:
-        self.seen.unseen += 1
-        self.seen.unseen_nanousd_max += cost_nanousd(MODEL, input=10, output=tokens)
 
-    async def _request(self, session: aiohttp.ClientSession, endpoint: str, tokens: int, is_stream: bool) -> bool:
-        """Returns whether it was refused."""
-        prompt = f"[[sim tokens={tokens} input=10 delay_ms=2]]"
-        body: dict[str, object] = {"model": MODEL, "stream": is_stream}
-        if endpoint == "/v1/responses":
-            body["input"] = prompt
-        else:
-            body |= {"max_tokens": 100, "messages": [{"role": "user", "content": prompt}]}
-        async with session.post(f"{self._base_url}{endpoint}", json=body) as response:
-            statuses = self.seen.statuses
-            statuses[response.status] = statuses.get(response.status, 0) + 1
-            if response.status != 200:
-                await response.read()
-                return True
-            content = await response.read()
-            if is_stream and _ENDS[endpoint] not in content:
-                self._count_unseen(tokens)
-                return True
-            self.seen.ended[response.headers["x-request-id"]] = cost_nanousd(MODEL, input=10, output=tokens)
-            return False
+def _priced_calls(numbers: random.Random) -> list[tuple[Call, int]]:
+    calls = []
+    for index in range(_DIFFERENT_CALLS):
+        tokens = numbers.randrange(1, 30)
+        # The tag makes equal requests different, so that each has its own place in the table.
+        script = f"tokens={tokens} input={_INPUT_TOKENS} delay_ms=2 tag=call{index}"
+        call = make_call(numbers.choice(_DIALECTS), is_stream=numbers.random() < 0.7, model=MODEL, script=script)
+        calls.append((call, cost_nanousd(MODEL, input=_INPUT_TOKENS, output=tokens)))
+    return calls
