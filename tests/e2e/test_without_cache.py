@@ -27,7 +27,7 @@ def test_answers_charges_and_refusals_are_the_same(new_stack: Callable[..., Stac
     stack = new_stack(LUMEN_EDGE_CACHE="off")
     customer = stack.customer("5")
     answers = [post(stack, customer, endpoint, stream=stream) for endpoint in ENDPOINTS for stream in (True, False)]
-    assert [answer.status_code for answer in answers] == [200] * 6
+    assert [answer.status_code for answer in answers] == [200] * 6, [answer.text[:200] for answer in answers]
     stack.until_balance(
         customer.account, customer.credits_nanousd - 6 * cost_nanousd("claude-opus-4-8", input=20, output=9)
     )

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 _REFUSED_S = 1.0
 _UNAVAILABLE_S = 0.25  # an outage must not cost every request an RPC
-_NOT_LIVE_WAITS_MAX = 4  # of that length each, before a request is refused
+_NOT_LIVE_WAITS_MAX = 8  # of that length each, before a request is refused
 _WAIT_S_MAX = 10.0
 _RETURN_LINGER_S = 0.02
 _CLOSE_ATTEMPTS_MAX = 3
