@@ -30,7 +30,7 @@ _CHANNEL_OPTIONS = [
 _SERVER_OPTIONS = [
     ("grpc.so_reuseport", 0),  # a port taken by somebody else must be an error
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.max_receive_message_length", 32 * 1024 * 1024),
     ("grpc.max_send_message_length", 32 * 1024 * 1024),
 ]

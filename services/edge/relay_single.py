@@ -54,9 +54,9 @@ class SingleRelay:
                 "error_body", answer.error.api_error(), status=200, is_account_fault=answer.error.is_account_fault
             )
         usage = answer.usage
-        is_estimated = usage is None
-        if usage is None:
-            usage = self._recording.estimate(call, None, answer_text_bytes(call.dialect, body))
+        is_estimated = usage is None or usage.output is None
+        if usage is None or is_estimated:
+            usage = self._recording.estimate(call, usage, answer_text_bytes(call.dialect, body))
         recorded = self._recording.record(
             call,
             target,
