@@ -22,15 +22,14 @@ import re
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
 
-import msgspec
-
 from lumen.money.usage import TokenUsage
 from lumen.protocols.answer import Answer, read_answer
 from lumen.protocols.anthropic_messages.stream import AnthropicStreamReader
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.openai_chat.stream import ChatStreamReader
 from lumen.protocols.openai_responses.stream import ResponsesStreamReader
-from lumen.protocols.sse import frame_data, frames_end, split_frames
+from lumen.protocols.sse import frame_data, split_frames
+from lumen.protocols.sse_reader import FRAME_BYTES_MAX, SseReader
 from lumen.protocols.stream_reader import StreamReader, UpstreamProtocolError, UpstreamStreamError, Verdict
 
 __all__ = ["Answer", "StreamTap", "UpstreamProtocolError", "UpstreamStreamError", "read_answer"]
@@ -39,8 +38,6 @@ __all__ = ["Answer", "StreamTap", "UpstreamProtocolError", "UpstreamStreamError"
 _SAMPLE_BYTES = 8 * 1024
 _SEQUENCE_NUMBER = b'"sequence_number":'
 _INTEGER = re.compile(rb"\s*(\d{1,18})")
-# CR LF CR LF
-_FRAME_END_BYTES_MAX = 4
 
 
 class _State(Enum):
@@ -58,16 +55,15 @@ class StreamTap:
         dialect: Dialect,
         *,
         suppress_usage_chunk: bool = False,
-        frame_bytes_max: int = 16 * 1024 * 1024,
+        frame_bytes_max: int = FRAME_BYTES_MAX,
         held_bytes_max: int = 16 * 1024 * 1024,
         choices: int = 1,
     ) -> None:
         self._reader = _reader(dialect, suppress_usage_chunk, choices)
         self._may_decide = self._reader.may_decide
-        self._frame_bytes_max = frame_bytes_max
+        self._frames = SseReader(frame_bytes_max)
         self._held_bytes_max = held_bytes_max
         self._state = _State.OPENING
-        self._unfinished = bytearray()
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._sample: list[bytes] = []
@@ -77,8 +73,8 @@ class StreamTap:
 
     def feed(self, data: bytes) -> bytes:
         """What the client gets now. Raises UpstreamProtocolError when a frame or the held ones grow too large."""
-        if self._unfinished or not data.endswith(b"\n\n"):
-            data = self._complete_frames(data)
+        if self._frames.has_unfinished or not data.endswith(b"\n\n"):
+            data = self._frames.complete_frames(data)
         if not data:
             return data
         if self._state is _State.RELAYING and not self._may_decide(data):
@@ -88,10 +84,8 @@ class StreamTap:
 
     def close(self) -> None:
         """The provider's stream is over. A last frame without its blank line counts unless it was cut in the middle."""
-        rest = bytes(self._unfinished).rstrip(b"\r\n")
-        self._unfinished.clear()
-        data = frame_data(rest)
-        if data is None or not _is_whole(data):
+        rest = self._frames.unfinished_frame()
+        if not rest:
             return
         relayed = self._feed_frames([rest + b"\n\n"])
         if relayed:
@@ -154,23 +148,6 @@ class StreamTap:
         """Lumen's own figures where the provider reported none: a chat stream's usage chunk tells them."""
         self._reader.supply_usage(usage)
 
-    def _complete_frames(self, data: bytes) -> bytes:
-        """The complete frames of what came so far; the rest waits."""
-        unfinished = self._unfinished
-        if not unfinished:
-            end = frames_end(data)
-            unfinished += data[end:]
-            complete = data[:end]
-        else:
-            start = max(0, len(unfinished) - _FRAME_END_BYTES_MAX + 1)
-            unfinished += data
-            end = frames_end(unfinished, start)
-            complete = bytes(unfinished[:end])
-            del unfinished[:end]
-        if len(unfinished) > self._frame_bytes_max:
-            raise UpstreamProtocolError(f"a frame is larger than {self._frame_bytes_max} bytes")
-        return complete
-
     def _feed_frames(self, frames: list[bytes]) -> bytes:
         relayed: list[bytes] = []
         for frame in frames:
@@ -228,14 +205,6 @@ def _reader(dialect: Dialect, suppress_usage_chunk: bool, choices: int) -> Strea
 
 def _text_bytes(reader: StreamReader, frames: list[bytes]) -> int:
     return sum(len(text) for text in reader.TEXT.findall(b"".join(frames)))
-
-
-def _is_whole(data: bytes) -> bool:
-    try:
-        msgspec.json.decode(data, type=msgspec.Raw)
-    except msgspec.DecodeError:
-        return data.strip() == b"[DONE]"
-    return True
 
 
 _READERS: Mapping[Dialect, Callable[[], StreamReader]] = {
