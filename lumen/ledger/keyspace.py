@@ -67,6 +67,14 @@ def live_key(partition: int) -> str:
     return f"lumen:{{p{partition}}}:live"
 
 
+def vetted_key(partition: int) -> str:
+    """String: the run_id of the Redis process whose leases of this partition are known to be re-asserted.
+
+    Gone with the leases when Redis is emptied, and another's after a failover: either way nothing is granted.
+    """
+    return f"lumen:{{p{partition}}}:vetted"
+
+
 def account_key(partition: int, account: str) -> str:
     """Hash: `balance`; per lease `g:<lease>` granted, `r:<lease>` released, `p:<lease>` posted, which only grow."""
     return f"lumen:{{p{partition}}}:account:{account}"
