@@ -1,8 +1,8 @@
 """Grants and renewals of credit leases: what workers ask for, and the recall of idle credit when one starves.
 
 A refused grant for which other leases reserve something sends a recall to all edges (through NATS, so that edges of
-other replicas hear it) and is tried again, as renewals come in, for at most `recall_wait_s_max`. Then a request that can do with less gets what there
-is; as it will be answered either way, it waits less long for more.
+other replicas hear it) and is tried again, as renewals come in, for at most `recall_wait_s_max`. Then a request that
+can do with less gets what there is; as it will be answered either way, it waits less long for more.
 """
 
 from __future__ import annotations

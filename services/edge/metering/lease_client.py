@@ -3,8 +3,7 @@
 How a hold comes about: `try_hold` on the books; when they do not cover it, one Grant per (account, limited key) is
 under way at a time and everybody short of credit waits for it and tries again (lease_lines.py remembers refusals). A
 request that can do with less takes what the lease affords only when auth has just said that there is no more, or
-nothing at all. When a lease runs low (a quarter of what was wanted) a Grant in the background tops it up, so that
-requests seldom wait.
+nothing at all. When a lease runs low (demand.py) a Grant in the background tops it up, so that requests seldom wait.
 With `is_cached=False` every hold asks auth for exactly its amount, and the rest goes back once it is settled.
 """
 
@@ -190,7 +189,7 @@ class LeaseClient:
         if line.key is not None:
             line.key.learn(response.key_granted_nanousd, response.key_released_nanousd)
         for book in line.books:
-            book.low_water = min(want, book.free) // 4
+            book.low_water = self._renewals.demand(book).low_water(book, want)
         if response.outcome != auth_pb2.GRANTED:
             self._lines.remember(line, response.outcome, hold_min, self._now())
         elif response.limited_by:
