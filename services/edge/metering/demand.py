@@ -51,8 +51,10 @@ class Demand:
         return min(max(least, self._rate_per_s * _RATE_S, typical * _HOLDS), AMOUNT_NANOUSD_MAX - 1)
 
     def low_water(self, book: Book, want: int) -> int:
-        """Below this much free a top-up is due: 60 s of spending, or a quarter of what was wanted. At most three quarters
-        of what a grant left free, so that near an account's end not every request asks."""
+        """Below this much free a top-up is due: 60 s of spending, or a quarter of what was wanted.
+
+        At most three quarters of what a grant left free, so that near an account's end not every request asks.
+        """
         return max(0, min(book.free * 3 // 4, max(want // 4, self._rate_per_s * _RESERVE_S)))
 
     def idle_s(self, now: float) -> float:
