@@ -22,7 +22,8 @@ authentication, holds, routing, metering, ledger, metrics, logs. Absolute figure
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`memory_mb`: the edge's RSS by moment. `reconcile`: the verdict on all that the bench made the account spend."""
+    """`memory_mb`: the edge's RSS by moment. `reconcile`: the verdict on all that the bench made the account spend.
+    `lease_rpcs_per_1000`: Grant and Renew calls of the edge per thousand requests, over all cases; None without one."""
 
     machine: Mapping[str, str]
     settings: Mapping[str, Any]
@@ -31,6 +32,7 @@ class Report:
     memory_mb: Mapping[str, float]
     idle_cores: float
     reconcile: str
+    lease_rpcs_per_1000: float | None = None
 
     def text(self) -> str:
         parts = [
@@ -44,6 +46,8 @@ class Report:
         if self.memory_mb:
             memory = ", ".join(f"{value:.0f} MB {moment}" for moment, value in self.memory_mb.items())
             parts.append(f"edge RSS: {memory}; system idle: {self.idle_cores:.3f} cores; reconcile: {self.reconcile}")
+        if self.lease_rpcs_per_1000 is not None:
+            parts.append(f"lease RPCs per 1,000 requests: {self.lease_rpcs_per_1000:.2f} (goal: under 20)")
         return "\n\n".join([*parts, _NOTES])
 
     def store(self, path: Path) -> None:
@@ -55,6 +59,7 @@ class Report:
             "edge_rss_mb": dict(self.memory_mb),
             "system_idle_cores": self.idle_cores,
             "reconcile": self.reconcile,
+            "lease_rpcs_per_1000": self.lease_rpcs_per_1000,
         }
         path.write_text(json.dumps(document, indent=1) + "\n")
 
