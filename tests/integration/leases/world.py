@@ -367,14 +367,20 @@ class World:
     # ---- Redis
 
     async def dump(self) -> dict[Any, Any]:
-        return {key: await self.redis.dump(key) for key in await self.redis.keys("*")}
+        keys: list[Any] = await self.redis.keys("*")
+        async with self.redis.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.dump(key)
+            return dict(zip(keys, await pipeline.execute(), strict=True))
 
     async def fail_over(self, replica: dict[Any, Any]) -> None:
         """Another process answers, with what the replica had. No process here has two run_ids, so auth is made to
         believe that the one it vetted was another."""
-        await self.redis.flushdb()
-        for key, value in replica.items():
-            await self.redis.restore(key, 0, value)
+        async with self.redis.pipeline(transaction=False) as pipeline:
+            pipeline.flushdb()
+            for key, value in replica.items():
+                pipeline.restore(key, 0, value)
+            await pipeline.execute()
         self.guard._run_id = self.guard.vetted_run_id = "an earlier process"
 
     async def figures(self, pot: Pot) -> AccountFigures:
