@@ -25,8 +25,7 @@ can hold it to the last nano-dollar and nobody one more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
-from pathlib import Path
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import pytest
@@ -315,13 +314,6 @@ class LeaseMachine(RuleBasedStateMachine):
                 edge.client.cancel(hold)
             self.world.clock.now += 2  # refusals are forgotten
         await self.world.idle()
-
-
-@pytest.fixture(scope="module")
-def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    path: Path = tmp_path_factory.mktemp("lease-model")
-    with RedisServer(path / "valkey") as server:
-        yield server
 
 
 def _search(url: str, examples: int, steps: int) -> None:
