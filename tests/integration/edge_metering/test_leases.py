@@ -325,3 +325,14 @@ async def test_a_worker_stopped_while_it_waited_does_not_use_the_answer(world: W
     with pytest.raises(CreditsUnavailable):
         await asking
     assert leases.books.account("acc").held == 0
+
+
+async def test_without_a_cache_less_is_held_too(world: World) -> None:
+    world.auth.available["acc"] = 50
+    leases = world.client(is_cached=False)
+    hold = await leases.hold(Key(), 400, 20)
+    assert hold.amount_nanousd == 50
+    leases.settle(hold, 50)
+    with pytest.raises(InsufficientCredits):
+        await leases.hold(Key(), 400, 20)
+    await leases.close()
