@@ -23,12 +23,13 @@ import msgspec
 from nats.aio.client import Client
 
 from lumen.ledger import keyspace
-from lumen.ledger.entries import UsageEntry, decode_batch_head
+from lumen.ledger.entries import UsageEntry
 from lumen.platform.nats import WRONG_LAST_SEQUENCE
+from services.edge.metering.batch_publisher import BatchPublisher
 from services.edge.metering.continuity import Continuity
-from services.edge.metering.lane import Lane, LaneBatch, LaneState, renumbered
+from services.edge.metering.lane import Lane, LaneBatch, LaneState
 from services.edge.metering.lane_timer import LaneTimer
-from services.edge.metering.ledger_wire import AWAY, Ack, LedgerWire
+from services.edge.metering.ledger_wire import Ack, LedgerWire
 from services.edge.metering.metrics import MeteringMetrics
 from services.edge.metering.settlement import Continue, LastMessage
 from services.edge.metering.settler import Settler
@@ -63,6 +64,7 @@ class Outbox:
         self._lanes = [Lane(partition, worker_id) for partition in range(keyspace.PARTITIONS)]
         self._wire = LedgerWire(nc, self._on_ack)
         self._spool = Spool(state_dir / "spool", metrics, bytes_max=spool_bytes_max) if has_spool else None
+        self._publisher = BatchPublisher(self._wire, self._spool, on_failed=self._not_published)
         self._keeper: SpoolKeeper | None = None
         if self._spool is not None:
             self._keeper = SpoolKeeper(
@@ -175,39 +177,13 @@ class Outbox:
             return
         lane.state = LaneState.IN_FLIGHT
         if batch.payload is None:
-            self._spawn(self._read_back(lane, batch))
+            self._spawn(self._publisher.publish_spooled(lane, batch))
         else:
-            await self._publish(lane, batch, batch.payload)
+            await self._publisher.publish(lane, batch, batch.payload)
 
-    async def _read_back(self, lane: Lane, batch: LaneBatch) -> None:
-        assert self._spool is not None
-        assert batch.ref is not None
-        lane.published_at, lane.published_epoch = time.monotonic(), self._wire.epoch
-        payload = await self._spool.read(batch.ref)
-        if decode_batch_head(payload).number != batch.number:
-            payload = renumbered(payload, batch.number)
-        batch.payload = payload
-        if lane.state is LaneState.IN_FLIGHT and lane.batches and lane.batches[0] is batch:
-            await self._publish(lane, batch, payload)
-
-    async def _publish(self, lane: Lane, batch: LaneBatch, payload: bytes) -> None:
-        lane.attempt += 1
-        now = time.monotonic()
-        lane.published_at, lane.published_epoch = now, self._wire.epoch
-        batch.first_published_at = batch.first_published_at or now
-        try:
-            await self._wire.publish(
-                lane.partition,
-                lane.subject,
-                payload,
-                number=batch.number,
-                attempt=lane.attempt,
-                sequence=lane.sequence,
-            )
-        except AWAY as error:
-            logger.debug("not published", extra={"subject": lane.subject, "error": repr(error)})
-            if lane.state is LaneState.IN_FLIGHT and lane.batches and lane.batches[0] is batch:
-                self._stall(lane)
+    def _not_published(self, lane: Lane) -> None:
+        if lane.state is LaneState.IN_FLIGHT:
+            self._stall(lane)
 
     def _stall(self, lane: Lane) -> None:
         lane.state = LaneState.STALLED
