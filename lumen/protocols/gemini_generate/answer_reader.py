@@ -55,6 +55,9 @@ from lumen.protocols.upstream_errors import UpstreamMessage, message_of
 _PART_ATTRIBUTES = frozenset({"thought", "thoughtSignature", "partMetadata", "mediaResolution", "videoMetadata"})
 
 
+_NOTHING = msgspec.Raw()
+
+
 class PlainPart(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     text: str
     thought: bool = False
@@ -74,7 +77,7 @@ class PlainChunk(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """The shape of nearly every chunk of a stream. What has any other member is read as a dict."""
 
     candidates: list[PlainCandidate]
-    usageMetadata: msgspec.Raw = msgspec.Raw()
+    usageMetadata: msgspec.Raw = _NOTHING
     modelVersion: str | None = None
     responseId: str | None = None
     createTime: str | None = None
@@ -110,7 +113,7 @@ class AnswerReader:
             for part in candidate.content.parts:
                 if part.text:
                     self._say(part.text, part.thought, events)
-        if memoryview(chunk.usageMetadata).nbytes:
+        if chunk.usageMetadata is not _NOTHING:
             self._usage = chunk.usageMetadata
 
     def read(self, chunk: Mapping[str, Any], events: list[Event]) -> None:

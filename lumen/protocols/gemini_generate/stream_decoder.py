@@ -41,7 +41,7 @@ class GeminiStreamDecoder:
         return events
 
     def _split(self, data: bytes) -> list[bytes]:
-        """The data of the complete frames. Reads of whole frames of one line, as nearly all are, skip the SSE reader."""
+        """The data of the complete frames. Reads of whole one-line frames, as nearly all are, skip the SSE reader."""
         if data.startswith(_START) and data.endswith(_END) and not self._frames.has_unfinished:
             frames = data[len(_START) : -len(_END)].split(_END + _START)
             line_ends = 2 * len(frames)
@@ -56,8 +56,8 @@ class GeminiStreamDecoder:
             chunk = _plain.decode(said)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._read_any(said, events)
-        else:
-            self._answer.read_plain(chunk, events)
+            return
+        self._answer.read_plain(chunk, events)
 
     def _read_any(self, said: bytes, events: list[Event]) -> None:
         try:
