@@ -72,7 +72,7 @@ def decode_seal(value: str | None, issuer: str) -> Seal | None:
 
 
 def text_of(members: Any, name: str) -> str | None:
-    value = members.get(name) if isinstance(members, Mapping) else None
+    value = members.get(name) if isinstance(members, dict) else None
     return value if isinstance(value, str) else None
 
 

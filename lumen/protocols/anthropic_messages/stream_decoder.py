@@ -20,9 +20,10 @@ import msgspec
 from lumen.protocols.anthropic_messages.content_decoder import decode_citation
 from lumen.protocols.anthropic_messages.finish import decode_explanation, decode_finish
 from lumen.protocols.anthropic_messages.response_decoder import decode_seal, text_of
+from lumen.protocols.anthropic_messages.stream_blocks import DELTAS, KINDS, OpenBlock
 from lumen.protocols.anthropic_messages.usage import decode_usage, merge_usage
 from lumen.protocols.arguments import arguments_text
-from lumen.protocols.canonical.content import Opaque, Seal
+from lumen.protocols.canonical.content import Seal
 from lumen.protocols.canonical.events import (
     ArgumentsDelta,
     BlockFinished,
@@ -40,39 +41,12 @@ from lumen.protocols.canonical.events import (
     TextDelta,
     UsageReported,
 )
-from lumen.protocols.dialects import Dialect
 from lumen.protocols.sse_reader import FRAME_BYTES_MAX, SseReader
 from lumen.protocols.stream_reader import UpstreamStreamError
 from lumen.protocols.upstream_errors import message_of
 
 _DONE = b"[DONE]"
 _decode = msgspec.json.Decoder().decode
-
-# Type of a delta -> its member, the kind of block it belongs to, its event.
-_DELTAS: Mapping[str, tuple[str, BlockKind, Callable[[int, str], Event]]] = {
-    "text_delta": ("text", BlockKind.TEXT, TextDelta),
-    "thinking_delta": ("thinking", BlockKind.REASONING, ReasoningDelta),
-    "input_json_delta": ("partial_json", BlockKind.TOOL_CALL, ArgumentsDelta),
-}
-_KINDS: Mapping[str, BlockKind] = {
-    "text": BlockKind.TEXT,
-    "thinking": BlockKind.REASONING,
-    "redacted_thinking": BlockKind.REASONING,
-    "tool_use": BlockKind.TOOL_CALL,
-}
-
-
-class _Block:
-    """An open block. `kind` None: one of the provider's own, gathered in `raw`."""
-
-    __slots__ = ("has_arguments", "index", "kind", "partial_json", "raw")
-
-    def __init__(self, kind: BlockKind | None, index: int, raw: dict[str, Any]) -> None:
-        self.kind = kind
-        self.index = index
-        self.raw = raw
-        self.has_arguments = False
-        self.partial_json = ""
 
 
 class AnthropicStreamDecoder:
@@ -83,7 +57,7 @@ class AnthropicStreamDecoder:
         self._issuer = issuer
         self._reader = SseReader(frame_bytes_max)
         self._events: list[Event] = []
-        self._blocks: dict[int, _Block] = {}
+        self._blocks: dict[int, OpenBlock] = {}
         self._next_index = 0
         self._is_started = self._is_ended = self._has_calls = False
         self._usage: dict[str, Any] = {}
@@ -212,16 +186,17 @@ class AnthropicStreamDecoder:
         if wire_index in self._blocks:
             self.anomalies += 1
             self._finish_block(wire_index)
-        kind = _KINDS.get(text_of(raw, "type") or "")
+        kind = KINDS.get(text_of(raw, "type") or "")
         self._open(wire_index, kind, raw)
 
-    def _open(self, wire_index: int, kind: BlockKind | None, raw: dict[str, Any]) -> _Block:
-        block = self._blocks[wire_index] = _Block(kind, 0 if kind is None else self._take_index(), raw)
+    def _open(self, wire_index: int, kind: BlockKind | None, raw: dict[str, Any]) -> OpenBlock:
+        block = self._blocks[wire_index] = OpenBlock(kind, 0 if kind is None else self._take_index(), raw)
         match kind:
             case BlockKind.TEXT:
                 self._events.append(BlockStarted(block.index, kind))
                 self._add_text(block, TextDelta, text_of(raw, "text"))
-                for citation in raw.get("citations") or ():
+                citations = raw.get("citations")
+                for citation in citations if isinstance(citations, list) else ():
                     self._add_citation(block, citation)
             case BlockKind.REASONING:
                 is_redacted = raw.get("type") == "redacted_thinking"
@@ -234,11 +209,11 @@ class AnthropicStreamDecoder:
                 self._events.append(BlockStarted(block.index, kind, call_id, name))
         return block
 
-    def _add_text(self, block: _Block, event: Callable[[int, str], Event], text: str | None) -> None:
+    def _add_text(self, block: OpenBlock, event: Callable[[int, str], Event], text: str | None) -> None:
         if text:
             self._events.append(event(block.index, text))
 
-    def _add_citation(self, block: _Block, citation: Any) -> None:
+    def _add_citation(self, block: OpenBlock, citation: Any) -> None:
         if isinstance(citation, dict):
             self._events.append(CitationAdded(block.index, decode_citation(citation)))
         else:
@@ -250,7 +225,7 @@ class AnthropicStreamDecoder:
             self.anomalies += 1
             return
         block = self._blocks.get(wire_index)
-        known = _DELTAS.get(delta.get("type", ""))
+        known = DELTAS.get(text_of(delta, "type") or "")
         if known is None or (block is not None and block.kind is None):
             self._read_rare_delta(block, wire_index, delta)
             return
@@ -265,7 +240,7 @@ class AnthropicStreamDecoder:
                 block.has_arguments = True
             self._events.append(make(block.index, text))
 
-    def _mend(self, wire_index: int, kind: BlockKind) -> _Block:
+    def _mend(self, wire_index: int, kind: BlockKind) -> OpenBlock:
         """The block for a delta that has none of its kind."""
         self._need_start()
         self.anomalies += 1
@@ -273,10 +248,10 @@ class AnthropicStreamDecoder:
             self._finish_block(wire_index)
         return self._open(wire_index, kind, {})
 
-    def _read_rare_delta(self, block: _Block | None, wire_index: int, delta: dict[str, Any]) -> None:
+    def _read_rare_delta(self, block: OpenBlock | None, wire_index: int, delta: dict[str, Any]) -> None:
         kind = delta.get("type")
         if block is not None and block.kind is None:
-            _gather(block, delta)
+            block.gather(delta)
         elif kind == "signature_delta":
             if block is None or block.kind is not BlockKind.REASONING:
                 block = self._mend(wire_index, BlockKind.REASONING)
@@ -305,28 +280,9 @@ class AnthropicStreamDecoder:
     def _finish_block(self, wire_index: int) -> None:
         block = self._blocks.pop(wire_index)
         if block.kind is None:
-            self._events.append(OpaqueEvent(_opaque(block)))
+            self._events.append(OpaqueEvent(block.opaque()))
             return
         if block.kind is BlockKind.TOOL_CALL and not block.has_arguments:
             # Vendors that do not stream arguments have them whole in the start.
             self._events.append(ArgumentsDelta(block.index, arguments_text(block.raw.get("input"))))
         self._events.append(BlockFinished(block.index))
-
-
-def _gather(block: _Block, delta: Mapping[str, Any]) -> None:
-    for name, value in delta.items():
-        if name == "partial_json" and isinstance(value, str):
-            block.partial_json += value
-        elif name != "type" and isinstance(value, str):
-            earlier = block.raw.get(name)
-            block.raw[name] = (earlier if isinstance(earlier, str) else "") + value
-
-
-def _opaque(block: _Block) -> Opaque:
-    raw = block.raw
-    if block.partial_json:
-        try:
-            raw = {**raw, "input": msgspec.json.decode(block.partial_json)}
-        except (msgspec.DecodeError, RecursionError):
-            raw = {**raw, "input": {"partial_json": block.partial_json}}
-    return Opaque(Dialect.ANTHROPIC_MESSAGES, text_of(raw, "type") or "unknown", raw)
