@@ -116,6 +116,8 @@ class ContentsEncoder:
                 self._target.drop("opaque_blocks")
         if getattr(block, "cache", None) is not None:
             self._target.drop("cache_control")
+        if isinstance(block, Image) and block.detail not in (None, "auto"):
+            self._target.drop("image_detail")
 
     def _add_text(self, block: Text, content: _Content) -> None:
         signature = self._signature(block.seal)

@@ -10,9 +10,9 @@ _REFUSED, _DROPPED, _ADAPTED = LossAction.REFUSED, LossAction.DROPPED, LossActio
 
 LOSSES: Mapping[str, Loss] = {
     # Without these the client would get something else than it asked for.
+    "audio_output": Loss(_REFUSED, "Answers other than text."),
     "choices": Loss(_REFUSED, "More than one answer (`n`)."),
     "file_id": Loss(_REFUSED, "A file stored at the client's provider cannot be read by Google."),
-    "output_modalities": Loss(_REFUSED, "Answers other than text."),
     "stop_sequences": Loss(_REFUSED, "More than five."),
     "stored_conversations": Loss(
         _REFUSED, "`previous_response_id`, `conversation`, `background`, `store: true`, item references."
@@ -22,6 +22,7 @@ LOSSES: Mapping[str, Loss] = {
     # Hints.
     "cache_control": Loss(_DROPPED, "Gemini caches prompts by itself."),
     "citations": Loss(_DROPPED, "Citations in the history; the text they are on stays."),
+    "image_detail": Loss(_DROPPED, "Gemini has no such setting for one image."),
     "logit_bias": Loss(_DROPPED, "Gemini has none."),
     "logprobs": Loss(_DROPPED, "The answer's log probabilities are not translated."),
     "metadata": Loss(_DROPPED, "It would end up as billing labels of our account."),
@@ -37,18 +38,20 @@ LOSSES: Mapping[str, Loss] = {
     "verbosity": Loss(_DROPPED, "Gemini has none."),
     # Said in other words.
     "custom_tools": Loss(_ADAPTED, "A function with one string `input`; its grammar stands in the description."),
-    "document_name": Loss(_ADAPTED, "A document's name and context become text before it."),
-    "leading_assistant": Loss(_ADAPTED, "A conversation begins with a user who says a blank."),
-    "local_shell": Loss(_ADAPTED, "A function."),
-    "mid_system": Loss(_ADAPTED, "A system message within the conversation becomes a user's."),
+    "document_text": Loss(_ADAPTED, "A document's name and context become text before it."),
+    "first_turn": Loss(_ADAPTED, "A conversation that does not begin with the user gets a user's blank before it."),
+    "json_schema": Loss(
+        _ADAPTED,
+        "const, exclusive bounds, definitions and nullable in words Gemini knows; the schema's name is left out.",
+    ),
+    "local_shell": Loss(_ADAPTED, "A function with the members of its action."),
     "missing_signature": Loss(_ADAPTED, "Gemini 3: the documented placeholder on calls another model made."),
-    "output_name": Loss(_ADAPTED, "A schema's name is left out; schemas are always kept to."),
-    "refusal_history": Loss(_ADAPTED, "A refusal in the history is text."),
-    "schema_keywords": Loss(_ADAPTED, "const, exclusive bounds, definitions and nullable in words Gemini knows."),
+    "refusal": Loss(_ADAPTED, "Earlier refusals are plain text."),
     "strict_tools": Loss(_ADAPTED, "One strict function makes the calling mode VALIDATED for all."),
-    "thinking_level": Loss(
+    "system_turns": Loss(_ADAPTED, "A system message within the conversation becomes a user's."),
+    "thinking_budget": Loss(
         _ADAPTED, "Budgets become levels for Gemini 3 and efforts budgets for 2.5; Pro models always think a little."
     ),
-    "tool_namespaces": Loss(_ADAPTED, "`<namespace>__<name>`."),
+    "tool_names": Loss(_ADAPTED, "Namespaces and other characters: see lumen/protocols/tool_names.py."),
     "tool_result_media": Loss(_ADAPTED, "Before Gemini 3 a result's images stand beside it."),
 }

@@ -48,7 +48,7 @@ def _refuse(request: Request) -> None:
     if any(isinstance(block, Opaque) and block.kind == _STORED_ITEM for block in blocks):
         _refuse_stored("input")
     if any(modality != "text" for modality in request.modalities):
-        raise Unsupported("output_modalities", "This model's answers are text only.", "modalities")
+        raise Unsupported("audio_output", "This model's answers are text only.", "modalities")
 
 
 def _refuse_stored(param: str) -> None:

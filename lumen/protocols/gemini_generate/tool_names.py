@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import re
 
+from lumen.protocols.tool_names import ANTHROPIC_CHARS_MAX, flat_name
+
 _PREFIX = "_lumen_"
+# Gemini's limit is Anthropic's.
+_CHARS_MAX = ANTHROPIC_CHARS_MAX
 _ACCEPTED = re.compile(r"[A-Za-z_]")
 
 
 def encode_tool_name(name: str, namespace: str | None = None) -> str:
-    """A tool in a namespace becomes `<namespace>__<name>`; the client's encoder finds it among its request's tools."""
-    flat = f"{namespace}__{name}" if namespace else name
+    flat = flat_name(namespace, name, _CHARS_MAX)
     return flat if _ACCEPTED.match(flat) and not flat.startswith(_PREFIX) else _PREFIX + flat
 
 
 def decode_tool_name(name: str) -> str:
+    """The name as `tool_names.original_name` knows it."""
     return name.removeprefix(_PREFIX)

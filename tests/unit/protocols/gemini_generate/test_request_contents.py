@@ -261,3 +261,8 @@ def test_hints_are_left_out_and_noted(turn: Turn, feature: str) -> None:
     body, dropped = encode(request(turn))
     assert body == {"contents": [HI]}
     assert dropped == [feature]
+
+
+def test_an_images_detail_is_noted_unless_it_says_nothing() -> None:
+    assert encode(request(user(Image(Inline("image/png", "aGk="), detail="low"))))[1] == ["image_detail"]
+    assert encode(request(user(Image(Inline("image/png", "aGk="), detail="auto"))))[1] == []

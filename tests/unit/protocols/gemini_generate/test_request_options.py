@@ -135,7 +135,7 @@ def test_no_parallel_calls_is_a_hint() -> None:
         ),
         (request(sampling=Sampling(choices=2)), "choices", "n"),
         (request(sampling=Sampling(stop=tuple("abcdef"))), "stop_sequences", "stop"),
-        (request(modalities=("text", "audio")), "output_modalities", "modalities"),
+        (request(modalities=("text", "audio")), "audio_output", "modalities"),
         (request(user(Opaque(Dialect.OPENAI_RESPONSES, "item_reference", {}))), "stored_conversations", "input"),
         *(
             (
