@@ -57,7 +57,7 @@ class ContentsEncoder:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._wants_signatures = self._reads_media_in_results = traits_of(target.model).has_levels
+        self._is_gemini_3 = traits_of(target.model).is_gemini_3
         self._contents: list[_Content] = []
         self._names: dict[str, str] = {}  # the latest call of that id -> its function's name
 
@@ -92,7 +92,7 @@ class ContentsEncoder:
         return [*(part for _, part in results), *content.parts]
 
     def _seal_first_call(self, content: _Content) -> None:
-        if self._wants_signatures:
+        if self._is_gemini_3:
             first = next((part for part in content.parts if "functionCall" in part), None)
             if first is not None:
                 first.setdefault("thoughtSignature", _SKIP_VALIDATION)
@@ -155,7 +155,7 @@ class ContentsEncoder:
                 media.append(encode_source(part.source))
         said = {"error" if block.is_error else "output": "\n".join(texts)}
         response: dict[str, Any] = {**_id_member(block.call_id), "name": name, "response": said}
-        if media and self._reads_media_in_results:
+        if media and self._is_gemini_3:
             response["parts"] = media
         elif media:
             content.parts += media

@@ -22,6 +22,7 @@ _EFFORT_LEVELS = {
     "xhigh": "high",
     "max": "high",
 }
+_LEVELS = ("minimal", "low", "medium", "high")
 # Up to so many tokens a budget means this level.
 _BUDGET_LEVELS = ((1024, "minimal"), (4096, "low"), (16384, "medium"))
 
@@ -31,11 +32,11 @@ def encode_thinking(thinking: Thinking | None, target: Target) -> dict[str, Any]
     if thinking is None:
         return None
     traits = traits_of(target.model)
-    if not (traits.has_levels or traits.has_budget):
+    if not (traits.levels or traits.budget_max):
         if thinking.mode is not ThinkingMode.DISABLED and thinking.effort != "none":
             target.drop("reasoning_effort")
         return None
-    config = _levelled(thinking, traits) if traits.has_levels else _budgeted(thinking, traits)
+    config = _levelled(thinking, traits) if traits.levels else _budgeted(thinking, traits)
     if _is_shown(thinking):
         config["includeThoughts"] = True
     return config or None
@@ -53,16 +54,18 @@ def _is_shown(thinking: Thinking) -> bool:
 
 
 def _levelled(thinking: Thinking, traits: ModelTraits) -> dict[str, Any]:
+    """A level that the model lacks becomes the next higher one it has."""
     if _is_off(thinking):
-        level: str | None = "minimal"
+        wanted = "minimal"
     elif thinking.mode is ThinkingMode.BUDGET and thinking.budget_tokens is not None:
         budget = thinking.budget_tokens
-        level = next((level for limit, level in _BUDGET_LEVELS if budget <= limit), "high")
+        wanted = next((level for limit, level in _BUDGET_LEVELS if budget <= limit), "high")
+    elif thinking.effort in _EFFORT_LEVELS:
+        wanted = _EFFORT_LEVELS[thinking.effort]
     else:
-        level = _EFFORT_LEVELS.get(thinking.effort or "")
-    if level == "minimal" and traits.is_pro:
-        level = "low"  # the least that a Pro model takes
-    return {} if level is None else {"thinkingLevel": level}
+        return {}
+    higher = _LEVELS[_LEVELS.index(wanted) :]
+    return {"thinkingLevel": next(level for level in traits.levels if level in higher)}
 
 
 def _budgeted(thinking: Thinking, traits: ModelTraits) -> dict[str, Any]:

@@ -250,11 +250,15 @@ SHOWN = {"includeThoughts": True}
     ],
 )
 def test_thinking(thinking: Thinking, three: str | None, three_flash: str | None, pro: int, flash: int) -> None:
-    for model_name, level in (("gemini-3-pro-preview", three), ("gemini-flash-latest", three_flash)):
+    for model_name, level in (("gemini-3.1-pro-preview", three), ("gemini-flash-latest", three_flash)):
         expected = {} if level is None else {"thinkingConfig": {"thinkingLevel": level}}
         assert config(model_name, thinking=thinking) == expected
     for model_name, budget in (("models/gemini-2.5-pro", pro), ("gemini-2.5-flash", flash)):
         assert config(model_name, thinking=thinking) == {"thinkingConfig": {"thinkingBudget": budget}}
+
+
+def test_the_first_gemini_3_pro_has_no_medium() -> None:
+    assert config(thinking=Thinking(effort="medium")) == {"thinkingConfig": {"thinkingLevel": "high"}}
 
 
 @pytest.mark.parametrize(
