@@ -21,11 +21,10 @@ class GeminiStreamDecoder:
     def __init__(self, *, issuer: str, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
         self._frames = SseReader(frame_bytes_max)
         self._answer = AnswerReader(issuer)
-        self._broken_frames = 0
 
     @property
     def anomalies(self) -> int:
-        return self._answer.anomalies + self._broken_frames
+        return self._answer.anomalies
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
@@ -69,4 +68,4 @@ class GeminiStreamDecoder:
         elif isinstance(payload, list) and payload and isinstance(payload[0], dict) and "error" in payload[0]:
             self._answer.fail(UpstreamStreamError(message_of(payload)), events)
         else:
-            self._broken_frames += said.strip() != b"[DONE]"
+            self._answer.anomalies += said.strip() != b"[DONE]"
