@@ -14,9 +14,7 @@ LOSSES: Mapping[str, Loss] = {
     "choices": Loss(_REFUSED, "More than one answer (`n`)."),
     "file_id": Loss(_REFUSED, "A file stored at the client's provider cannot be read by Google."),
     "stop_sequences": Loss(_REFUSED, "More than five."),
-    "stored_conversations": Loss(
-        _REFUSED, "`previous_response_id`, `conversation`, `background`, `store: true`, item references."
-    ),
+    "stored_conversations": Loss(_REFUSED, "What is stored at another provider cannot be continued here."),
     "tool_choice": Loss(_REFUSED, "A choice that forces a tool which had to be left out."),
     "unmatched_results": Loss(_REFUSED, "A tool result without its call: Gemini wants the function's name with it."),
     # Hints.

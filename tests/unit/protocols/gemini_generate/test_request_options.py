@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lumen.protocols.canonical.content import CacheMark, Extras, Opaque, Text
+from lumen.protocols.canonical.content import CacheMark, Extras, Text
 from lumen.protocols.canonical.request import (
     CustomTool,
     FunctionTool,
@@ -24,7 +24,7 @@ from lumen.protocols.codec import LossAction, Unsupported
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.gemini_generate.endpoint import request_path
 from lumen.protocols.gemini_generate.losses import LOSSES
-from tests.unit.protocols.gemini_generate.requests import encode, request, user
+from tests.unit.protocols.gemini_generate.requests import encode, request
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = FunctionTool("get_weather", "Weather.", CITY)
@@ -136,20 +136,6 @@ def test_no_parallel_calls_is_a_hint() -> None:
         (request(sampling=Sampling(choices=2)), "choices", "n"),
         (request(sampling=Sampling(stop=tuple("abcdef"))), "stop_sequences", "stop"),
         (request(modalities=("text", "audio")), "audio_output", "modalities"),
-        (request(user(Opaque(Dialect.OPENAI_RESPONSES, "item_reference", {}))), "stored_conversations", "input"),
-        *(
-            (
-                request(extras=Extras(Dialect.OPENAI_RESPONSES, {name: value})),
-                "stored_conversations",
-                name,
-            )
-            for name, value in {
-                "previous_response_id": "resp_1",
-                "conversation": "conv_1",
-                "background": True,
-                "store": True,
-            }.items()
-        ),
     ],
 )
 def test_what_must_not_be_left_out_is_refused(asked: Request, feature: str, param: str) -> None:
