@@ -35,6 +35,7 @@ from lumen.protocols.dialects import Dialect
 from lumen.protocols.openai_responses.citations import encode_annotations
 from lumen.protocols.openai_responses.members import own_members
 from lumen.protocols.openai_responses.request_decoder import INSTRUCTIONS
+from lumen.protocols.openai_responses.tools import upstream_name
 
 Item = dict[str, Any]
 
@@ -72,6 +73,8 @@ class InputEncoder:
             if _role_of(text) not in (None, INSTRUCTIONS)
         ]
         for turn in self._request.turns:
+            if turn.name is not None:
+                self._target.drop("participant_name")
             items += self._answer_items(turn) if turn.role is Role.ASSISTANT else self._prompt_items(turn)
         return items
 
@@ -205,9 +208,10 @@ class InputEncoder:
         item: Item = {"type": _CALL_ITEMS[block.kind], **own_members(block.extras), "call_id": block.call_id}
         if block.kind is ToolKind.LOCAL_SHELL:
             return {"status": "completed", **item, "action": arguments_object(block.arguments)}
-        item["name"] = block.name
-        if block.namespace is not None:
-            item["namespace"] = block.namespace
+        if block.namespace is None:
+            item["name"] = upstream_name(block.name, self._request.dialect)
+        else:
+            item |= {"name": block.name, "namespace": block.namespace}
         if block.kind is ToolKind.CUSTOM:
             item["input"] = block.arguments
         else:

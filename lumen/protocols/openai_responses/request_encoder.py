@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from lumen.protocols.canonical.request import FunctionTool, OpaqueTool, Request, Sampling
+from lumen.protocols.canonical.request import FunctionTool, OpaqueTool, Request, Sampling, ToolChoiceMode
 from lumen.protocols.codec import Target, Unsupported
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.openai_responses.input_encoder import InputEncoder
@@ -30,6 +30,7 @@ def encode_request(request: Request, target: Target) -> bytes:
     _refuse(request)
     _drop(request, target)
     encoder = InputEncoder(request, target)
+    tools = encode_tools(request.tools, request.dialect)
     body: dict[str, Any] = {
         **own_members(request.extras),
         "model": target.model,
@@ -39,8 +40,8 @@ def encode_request(request: Request, target: Target) -> bytes:
     }
     optional: dict[str, Any] = {
         "instructions": encoder.instructions(),
-        "tools": encode_tools(request.tools, request.dialect) or None,
-        "tool_choice": None if request.tool_choice is None else encode_tool_choice(request.tool_choice, request),
+        "tools": tools or None,
+        "tool_choice": _tool_choice(request, has_tools=bool(tools)),
         "parallel_tool_calls": request.parallel_tool_calls,
         "max_output_tokens": _output_cap(request, target),
         "temperature": request.sampling.temperature,
@@ -92,6 +93,20 @@ def _lost_sampling(sampling: Sampling) -> list[str]:
         "logprobs": bool(sampling.logprobs),
     }
     return [feature for feature, is_asked in asked.items() if is_asked]
+
+
+def _tool_choice(request: Request, *, has_tools: bool) -> str | dict[str, Any] | None:
+    """A choice among no tools is left out, unless one of those that were left out had to be called."""
+    choice = request.tool_choice
+    if choice is None:
+        return None
+    if has_tools or request.dialect is Dialect.OPENAI_RESPONSES:
+        return encode_tool_choice(choice, request)
+    if choice.mode in (ToolChoiceMode.REQUIRED, ToolChoiceMode.NAMED):
+        raise Unsupported(
+            "tool_choice", "The tools that must be called are not available with this model.", "tool_choice"
+        )
+    return None
 
 
 def _output_cap(request: Request, target: Target) -> int | None:
