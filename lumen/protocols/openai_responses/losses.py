@@ -42,6 +42,7 @@ LOSSES: Mapping[str, Loss] = {
     "citations": Loss(_DROPPED, "The history's citations of another dialect; its text stays."),
     "participant_name": Loss(_DROPPED, "Messages have no name of who wrote them."),
     "tool_names": Loss(_ADAPTED, "Names OpenAI's pattern refuses are rewritten, and turned back in the answer."),
+    "call_id": Loss(_ADAPTED, "Of more than 64 characters its SHA-256, in the call and in its output."),
     "document_text": Loss(_ADAPTED, "Documents given as text become text, with their title and context before it."),
     "tool_result_error": Loss(_ADAPTED, "Tool outputs have no error flag: the output starts with `Error:`."),
     "max_output_tokens": Loss(

@@ -5,7 +5,6 @@ Nothing is stored there: `store` is false, and reasoning comes back sealed so th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,13 +13,12 @@ import msgspec
 from lumen.protocols.canonical.request import FunctionTool, OpaqueTool, Request, Sampling, ToolChoiceMode
 from lumen.protocols.codec import Target, Unsupported
 from lumen.protocols.dialects import Dialect
-from lumen.protocols.openai_responses.input_encoder import InputEncoder
+from lumen.protocols.openai_responses.input_encoder import InputEncoder, identifier
 from lumen.protocols.openai_responses.members import own_members
 from lumen.protocols.openai_responses.options import encode_include, encode_reasoning, encode_text
 from lumen.protocols.openai_responses.tools import encode_tool_choice, encode_tools
 
 _OUTPUT_TOKENS_MIN = 16
-_IDENTIFIER_CHARS_MAX = 64
 _METADATA_MAX = 16
 SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
 
@@ -44,8 +42,8 @@ def encode_request(request: Request, target: Target) -> bytes:
         "tool_choice": _tool_choice(request, has_tools=bool(tools)),
         "parallel_tool_calls": request.parallel_tool_calls,
         "max_output_tokens": _output_cap(request, target),
-        "temperature": request.sampling.temperature,
-        "top_p": request.sampling.top_p,
+        "temperature": _unless_default(request.sampling.temperature, request),
+        "top_p": _unless_default(request.sampling.top_p, request),
         "top_logprobs": request.sampling.top_logprobs if request.dialect is Dialect.OPENAI_RESPONSES else None,
         "reasoning": None if request.thinking is None else encode_reasoning(request.thinking) or None,
         "include": encode_include(request) or None,
@@ -121,10 +119,12 @@ def _safety_identifier(request: Request) -> str | None:
 
 
 def _identifier(text: str | None) -> str | None:
-    """OpenAI takes 64 characters; the SHA-256 of a longer one has as many."""
-    if text is None or len(text) <= _IDENTIFIER_CHARS_MAX:
-        return text
-    return hashlib.sha256(text.encode()).hexdigest()
+    return None if text is None else identifier(text)
+
+
+def _unless_default(value: float | int | None, request: Request) -> float | int | None:
+    """1 is the default of every dialect; models that reason refuse it when it is said."""
+    return None if value == 1 and request.dialect is not Dialect.OPENAI_RESPONSES else value
 
 
 def _is_metadata(metadata: Mapping[str, Any] | None) -> bool:

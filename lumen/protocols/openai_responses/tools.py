@@ -139,9 +139,7 @@ def _encode_custom(tool: CustomTool, client: Dialect) -> dict[str, Any]:
     if tool.description is not None:
         members["description"] = tool.description
     if tool.format is not None:
-        # Chat has the grammar one level deeper.
-        grammar = tool.format.get("grammar")
-        members["format"] = {"type": "grammar", **grammar} if isinstance(grammar, Mapping) else tool.format
+        members["format"] = tool.format
     return members
 
 

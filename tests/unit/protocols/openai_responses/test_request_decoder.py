@@ -271,6 +271,7 @@ def test_null_options_are_absent() -> None:
     decoded = decode_request(body(**dict.fromkeys(names)))
     assert decoded.thinking is None
     assert decoded.tools == ()
+    assert decode_request(body(reasoning={"effort": None, "summary": None})).thinking is None
 
 
 @pytest.mark.parametrize(

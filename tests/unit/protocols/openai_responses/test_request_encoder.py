@@ -289,13 +289,6 @@ def test_names_openai_refuses_are_rewritten_wherever_they_are() -> None:
     assert sent["input"][0]["name"] == sent["tool_choice"]["name"] == flat_name(None, name)
 
 
-def test_a_chat_grammar_is_flattened() -> None:
-    grammar = {"syntax": "lark", "definition": "start: x"}
-    tool = CustomTool("p", format={"type": "grammar", "grammar": grammar})
-    sent = encoded(request(client=Dialect.OPENAI_CHAT, tools=(tool,)))
-    assert sent["tools"] == [{"type": "custom", "name": "p", "format": {"type": "grammar", **grammar}}]
-
-
 @pytest.mark.parametrize(
     ("choice", "sent"),
     [
@@ -387,8 +380,17 @@ def test_what_would_change_the_answer_is_refused(members: dict[str, Any], featur
     assert refused.value.feature == feature
 
 
-def test_a_temperature_of_zero_is_sent_and_empty_stops_are_none() -> None:
-    assert encoded(request(sampling=Sampling(temperature=0)))["temperature"] == 0
+def test_a_temperature_of_zero_is_sent_and_the_default_is_not() -> None:
+    assert encoded(request(sampling=Sampling(temperature=0, top_p=0.5)))["temperature"] == 0
+    assert not {"temperature", "top_p"} & set(encoded(request(sampling=Sampling(temperature=1, top_p=1.0))))
+    assert encoded(decode_request(body(temperature=1)))["temperature"] == 1
+
+
+def test_a_long_call_id_is_hashed_alike_in_the_call_and_its_result() -> None:
+    call, result = ToolCall("c" * 65, "f", "{}"), ToolResult("c" * 65, (Text("r"),))
+    first, second = encoded(request(Turn(Role.ASSISTANT, (call,)), Turn(Role.USER, (result,))))["input"]
+    assert first["call_id"] == second["call_id"]
+    assert len(first["call_id"]) == 64
 
 
 @pytest.mark.parametrize(

@@ -358,6 +358,13 @@ def test_a_failed_response_reports_its_usage_and_its_words() -> None:
     assert said.said.message == "Oh no."
 
 
+def test_a_completed_event_of_a_failed_response_is_a_failure() -> None:
+    error = {"code": "server_error", "message": "Oh no."}
+    failed = failure(checked([CREATED, event("response.completed", response=response(status="failed", error=error))]))
+    assert failed.error is not None
+    assert failed.error.said.message == "Oh no."
+
+
 def test_a_first_event_that_is_a_plain_error() -> None:
     failed = failure(checked([b'data: {"error":{"message":"Overloaded.","code":529}}\n\n']))
     assert failed.error is not None
