@@ -93,7 +93,7 @@ class _MessagesEncoder:
         if blocks and not parts:
             return  # nothing of it can be said here
         role = turn.role.value
-        if turn.role is Role.SYSTEM and not takes(self._target.issuer, "late_system"):
+        if turn.role is Role.SYSTEM and not takes(self._target.issuer, "system_turns"):
             role = Role.USER.value
             parts = [{"type": "text", "text": f"<system>\n{part['text']}\n</system>"} for part in parts]
         self._append({"role": role, "content": self._content.content(parts)}, [turn])
@@ -102,10 +102,7 @@ class _MessagesEncoder:
         for turn in turns:
             if turn.name is not None:
                 message.setdefault("name", turn.name)
-            own = own_extras(turn.extras)
-            if turn.extras is not None and not own:
-                self._target.drop("unknown_members")
-            message.update(own)
+            message.update(own_extras(turn.extras))
         self.messages.append(message)
 
     def _tool(self, result: ToolResult, media: list[Part]) -> None:
@@ -169,7 +166,7 @@ class _MessagesEncoder:
                 if block.seal.issuer != self._target.issuer:
                     continue
             if not takes_reasoning(self._target.issuer):
-                self._target.drop("reasoning_history")
+                self._target.drop("reasoning_signature")
             elif block.text:
                 texts.append(block.text)
         return "\n\n".join(texts)

@@ -114,6 +114,8 @@ class OpenAIChatStreamDecoder:
         if (chunk.error or not choices) and is_error(chunk):
             self._read_error(data)
             return
+        if choices is None and chunk.usage is None:
+            return  # a ping, or what a relative adds of its own
         if not self._is_started:
             self._start(chunk)
         if chunk.service_tier is not None:

@@ -16,12 +16,12 @@ _CLASSIC = frozenset({"seed", "presence_penalty", "frequency_penalty", "logit_bi
 
 _TAKES: Mapping[str, frozenset[str]] = {
     "openai": _CLASSIC
-    | {"allowed_tools", "custom_tools", "late_system", "metadata", "prompt_cache_key", "refusal", "service_tier"}
+    | {"allowed_tools", "custom_tools", "system_turns", "metadata", "prompt_cache_key", "refusal", "service_tier"}
     | {"strict_tools", "text_parts", "user", "verbosity"},
     "google": frozenset({"strict_tools", "seed", "presence_penalty", "frequency_penalty", "text_parts"}),
-    "deepseek": frozenset({"presence_penalty", "frequency_penalty", "logprobs", "late_system"}),
-    "moonshot": frozenset({"presence_penalty", "frequency_penalty", "prompt_cache_key", "user", "late_system"}),
-    "zhipu": frozenset({"late_system"}),
+    "deepseek": frozenset({"presence_penalty", "frequency_penalty", "logprobs", "system_turns"}),
+    "moonshot": frozenset({"presence_penalty", "frequency_penalty", "prompt_cache_key", "user", "system_turns"}),
+    "zhipu": frozenset({"system_turns"}),
     "minimax": frozenset(),
     "qwen": frozenset({"seed", "presence_penalty", "logprobs", "parallel_tool_calls", "top_k"}),
 }
