@@ -72,6 +72,7 @@ class OpenAIChatStreamDecoder:
         self._blocks = 0
         self._prose: BlockKind | None = None
         self._prose_index = 0
+        self._delta = _DELTAS[BlockKind.TEXT]
         self._calls: list[_Call] = []
         self._call_at: dict[Any, _Call] = {}  # the latest one under each wire index
         self._ids = CallIds(None)
@@ -184,11 +185,11 @@ class OpenAIChatStreamDecoder:
     def _prose_delta(self, kind: BlockKind, text: str) -> None:
         if kind is not self._prose:
             self._open_prose(kind)
-        self._events.append(_DELTAS[kind](self._prose_index, text))
+        self._events.append(self._delta(self._prose_index, text))
 
     def _open_prose(self, kind: BlockKind) -> None:
         self._close_prose()
-        self._prose = kind
+        self._prose, self._delta = kind, _DELTAS[kind]
         self._prose_index = self._next_index()
         self._events.append(BlockStarted(self._prose_index, kind))
 
@@ -281,6 +282,5 @@ class OpenAIChatStreamDecoder:
 
 
 def _is_one_line(data: bytes) -> bool:
-    """Whether a read is one event of one `data:` line, as most are: then its framing needs no reader, which costs more
-    than everything else together."""
+    """Whether a read is one event of one `data:` line, as most are; the reader would cost more than all the rest."""
     return data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2 and data[-1] == 10 and b"\r" not in data

@@ -163,9 +163,9 @@ def test_a_turn_of_nothing_but_dropped_thinking_leaves_no_message() -> None:
 
 
 @pytest.mark.parametrize(("issuer", "reasoning"), [("deepseek", " "), ("moonshot", " "), ("zhipu", None)])
-def test_a_tool_turn_without_thinking_still_says_some_where_it_is_demanded(issuer: str, reasoning: str | None) -> None:
-    said = messages(request(assistant(call_block(1))), issuer)[0]
-    assert said.get("reasoning_content") == reasoning
+def test_beside_tool_calls_every_message_has_thinking_where_it_is_demanded(issuer: str, reasoning: str | None) -> None:
+    said = messages(request(assistant(call_block(1)), user(result_block(1)), assistant(Text("a"))), issuer)
+    assert [message.get("reasoning_content") for message in said] == [reasoning, None, reasoning]
     assert "reasoning_content" not in messages(request(assistant(Text("a"))), issuer)[0]
 
 
