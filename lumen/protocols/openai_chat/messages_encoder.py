@@ -97,7 +97,9 @@ class _MessagesEncoder:
         role = turn.role.value
         if turn.role is Role.SYSTEM and not takes(self._target.issuer, "system_turns"):
             role = Role.USER.value
-            parts = [{"type": "text", "text": f"<system>\n{part['text']}\n</system>"} for part in parts]
+            parts = [
+                {**part, "text": f"<system>\n{part['text']}\n</system>"} if "text" in part else part for part in parts
+            ]
         self._append({"role": role, "content": self._content.content(parts)}, [turn])
 
     def _append(self, message: dict[str, Any], turns: list[Turn]) -> None:
