@@ -165,13 +165,10 @@ class _MessagesEncoder:
         for block in blocks:
             if not isinstance(block, Reasoning):
                 continue
-            if block.seal is not None:
+            is_foreign = block.seal is not None and block.seal.issuer != self._target.issuer
+            if is_foreign or not block.text or not takes_reasoning(self._target.issuer):
                 self._target.drop("reasoning_signature")
-                if block.seal.issuer != self._target.issuer:
-                    continue
-            if not takes_reasoning(self._target.issuer):
-                self._target.drop("reasoning_signature")
-            elif block.text:
+            else:
                 texts.append(block.text)
         return "\n\n".join(texts)
 

@@ -86,7 +86,7 @@ def _encode_function(tool: FunctionTool, target: Target) -> dict[str, Any]:
     if tool.cache is not None and "cache_control" not in extras:
         target.drop("cache_control")
     parameters = tool.parameters
-    if parameters is None and not takes(target.issuer, "bare_functions"):
+    if not parameters and not takes(target.issuer, "bare_functions"):
         parameters = _NO_PARAMETERS
     entry = _function(flat_name(tool.namespace, tool.name), tool.description, parameters)
     if tool.strict is not None:

@@ -156,6 +156,12 @@ def test_thinking_of_another_vendor_is_kept_from_them() -> None:
     assert to.dropped == ["reasoning_signature"]
 
 
+def test_thinking_that_goes_back_to_its_own_vendor_is_no_loss() -> None:
+    to = target("deepseek")
+    messages(request(assistant(Reasoning("mine", Seal("deepseek", "sig")), Text("a"))), to)
+    assert to.dropped == []
+
+
 def test_a_turn_of_nothing_but_dropped_thinking_leaves_no_message() -> None:
     redacted = Reasoning("", Seal("anthropic", "x"), is_redacted=True)
     said = messages(request(user(Text("a")), assistant(redacted), user(Text("b"))), "deepseek")

@@ -210,8 +210,9 @@ def test_strict_schemas_are_for_those_who_have_them(issuer: str, is_sent: bool) 
 
 def test_relatives_get_a_schema_for_functions_without_one() -> None:
     assert encoded(request(tools=(G,)))["tools"][0]["function"] == {"name": "g"}
-    function = encoded(request(tools=(G,)), "moonshot")["tools"][0]["function"]
-    assert function == {"name": "g", "parameters": {"type": "object", "properties": {}}}
+    for tool in (G, FunctionTool("g", parameters={})):
+        function = encoded(request(tools=(tool,)), "moonshot")["tools"][0]["function"]
+        assert function == {"name": "g", "parameters": {"type": "object", "properties": {}}}
 
 
 def test_a_local_shell_becomes_a_function_and_server_tools_are_dropped() -> None:
