@@ -30,6 +30,7 @@ LOSSES: Mapping[str, Loss] = {
     "stop_sequences": Loss(_DROPPED, "Sequences of white space alone are refused by the API."),
     "service_tier": Loss(_DROPPED, "Other vendors' tiers have no counterpart."),
     "metadata": Loss(_DROPPED, "Only a user id can be sent."),
+    "user": Loss(_DROPPED, "The API refuses ids of more than 256 characters and those that are mail or phone numbers."),
     "prompt_cache_key": Loss(_DROPPED, "Caching is by prefix, with marks."),
     "verbosity": Loss(_DROPPED, "There is no such setting."),
     "image_detail": Loss(_DROPPED, "There is no such setting."),
