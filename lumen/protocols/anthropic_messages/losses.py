@@ -17,7 +17,8 @@ LOSSES: Mapping[str, Loss] = {
     "document_type": Loss(_REFUSED, "Documents are PDFs or text."),
     "stored_conversations": Loss(_REFUSED, "What is stored at another provider cannot be continued here."),
     "tool_choice": Loss(
-        _REFUSED, "The model refuses forced tool use (Opus 5.5, Fable 5.1 and later), or the tool is not there."
+        _REFUSED,
+        "The model refuses forced tool use (Opus and Sonnet 5.5, Fable 5.1 and later), or the tool is not there.",
     ),
     "sampling": Loss(_DROPPED, "Claude 4.7 and later refuse temperature, top_p and top_k."),
     "temperature": Loss(_DROPPED, "Only the default is allowed with thinking."),
