@@ -28,6 +28,7 @@ from lumen.protocols.tool_names import flat_name
 # Stands for a signature in a history that has none. https://ai.google.dev/gemini-api/docs/thought-signatures#faqs
 _GOOGLE_UNSIGNED = "skip_thought_signature_validator"
 
+_NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
 # https://platform.openai.com/docs/guides/tools-local-shell
 _LOCAL_SHELL = {
     "type": "object",
@@ -84,7 +85,10 @@ def _encode_function(tool: FunctionTool, target: Target) -> dict[str, Any]:
     extras = own_extras(tool.extras)
     if tool.cache is not None and "cache_control" not in extras:
         target.drop("cache_control")
-    entry = _function(flat_name(tool.namespace, tool.name), tool.description, tool.parameters)
+    parameters = tool.parameters
+    if not parameters and not takes(target.issuer, "bare_functions"):
+        parameters = _NO_PARAMETERS
+    entry = _function(flat_name(tool.namespace, tool.name), tool.description, parameters)
     if tool.strict is not None:
         if takes(target.issuer, "strict_tools"):
             entry["function"]["strict"] = tool.strict

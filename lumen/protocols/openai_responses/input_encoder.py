@@ -113,10 +113,15 @@ class InputEncoder:
         self._note_cache(block)
         if isinstance(block, Image):
             return [self._image_part(block)]
-        return [self._document_part(block)]
+        part = self._document_part(block)
+        if block.context and part["type"] == "input_file":
+            return [{"type": "input_text", "text": block.context}, part]
+        return [part]
 
     def _text_part(self, block: Text) -> Item:
         self._note_cache(block)
+        if block.seal is not None:
+            self._target.drop("reasoning_signature")
         extras = {name: value for name, value in own_members(block.extras).items() if name not in ("role", "message")}
         return {"type": "input_text", "text": block.text, **extras}
 

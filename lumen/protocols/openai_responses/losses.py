@@ -43,7 +43,9 @@ LOSSES: Mapping[str, Loss] = {
     "participant_name": Loss(_DROPPED, "Messages have no name of who wrote them."),
     "tool_names": Loss(_ADAPTED, "Names OpenAI's pattern refuses are rewritten, and turned back in the answer."),
     "call_id": Loss(_ADAPTED, "Of more than 64 characters its SHA-256, in the call and in its output."),
-    "document_text": Loss(_ADAPTED, "Documents given as text become text, with their title and context before it."),
+    "document_text": Loss(
+        _ADAPTED, "A document given as text becomes text after its title; its context is a text before it."
+    ),
     "tool_result_error": Loss(_ADAPTED, "Tool outputs have no error flag: the output starts with `Error:`."),
     "max_output_tokens": Loss(
         _ADAPTED, "OpenAI takes no cap below 16: a lower one is raised, but for a strict hold's."

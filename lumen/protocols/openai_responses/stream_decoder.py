@@ -82,7 +82,7 @@ class ResponsesStreamDecoder:
                 break
             try:
                 frame = _frames.decode(data)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 self._read_odd(data)
                 continue
             kind = _PART_DELTAS.get(frame.type)

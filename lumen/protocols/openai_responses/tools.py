@@ -46,13 +46,13 @@ _NAMED_TOOLS = frozenset({"function", "custom"})
 _NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
 
-def decode_tools(value: Any) -> tuple[Tool, ...]:
+def decode_tools(value: Any, path: str = "tools") -> tuple[Tool, ...]:
     """Raises InvalidRequest."""
     tools: list[Tool] = []
-    for i, entry in enumerate(as_array(value, "tools")):
-        path = f"tools[{i}]"
-        entry = as_object(entry, path)
-        tools += _decode_namespace(entry, path) if entry.get("type") == "namespace" else [_decode_tool(entry, path)]
+    for i, entry in enumerate(as_array(value, path)):
+        place = f"{path}[{i}]"
+        entry = as_object(entry, place)
+        tools += _decode_namespace(entry, place) if entry.get("type") == "namespace" else [_decode_tool(entry, place)]
     return tuple(tools)
 
 

@@ -10,7 +10,7 @@ from lumen.protocols.anthropic_messages.stream_decoder import AnthropicStreamDec
 from lumen.protocols.anthropic_messages.stream_encoder import AnthropicStreamEncoder
 from lumen.protocols.canonical.events import Event, StreamFailed
 from lumen.protocols.canonical.request import Request
-from lumen.protocols.codec import Reply
+from lumen.protocols.codec import Reply, StreamDecoder, StreamEncoder
 from lumen.protocols.dialects import Dialect
 from tests.unit.protocols.frames import MESSAGE_STOP, event, payloads
 from tests.unit.protocols.grammar import assert_grammatical
@@ -93,7 +93,7 @@ def _deltas(block: dict[str, Any]) -> Iterable[dict[str, Any]]:
 
 
 def decode_stream(reads: Iterable[bytes], *, anomalies: int = 0) -> list[Event]:
-    decoder = AnthropicStreamDecoder(issuer="anthropic")
+    decoder: StreamDecoder = AnthropicStreamDecoder(issuer="anthropic")
     events = [decoded for read in reads for decoded in decoder.feed(read)] + decoder.close()
     assert_grammatical(events)
     assert decoder.anomalies == anomalies
@@ -106,7 +106,7 @@ def reply(request: Request | None = None) -> Reply:
 
 def encode_stream(events: Iterable[Event]) -> bytes:
     """What the client gets of a stream that ends well."""
-    encoder = AnthropicStreamEncoder(reply())
+    encoder: StreamEncoder = AnthropicStreamEncoder(reply())
     written = b""
     for one in events:
         assert not isinstance(one, StreamFailed)

@@ -316,6 +316,17 @@ def test_tool_results(members: dict[str, Any], expected: ToolResult) -> None:
     assert decode_block({"type": "tool_result", "tool_use_id": "toolu_1", **members}) == expected
 
 
+def test_blocks_do_not_nest_without_end() -> None:
+    inner: dict[str, Any] = {"type": "text", "text": "deep"}
+    for _ in range(200):
+        inner = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [inner]}
+    result = decode_block(inner)
+    assert isinstance(result, ToolResult)
+    (part,) = result.content
+    assert isinstance(part, Text)
+    assert part.text.startswith('{"type":"tool_result"')
+
+
 def test_citations_of_earlier_answers() -> None:
     citation = {"type": "char_location", "cited_text": "c", "document_index": 0, "document_title": "T"}
     assert decode_block({"type": "text", "text": "t", "citations": [citation]}) == Text(

@@ -196,6 +196,10 @@ def test_a_system_turn_between_calls_and_results_follows_the_results() -> None:
             Image(Inline("image/png", "AA=="), "auto"),
             {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA=="}},
         ),
+        (
+            Image(Inline("image/jpg", "AA==")),
+            {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": "AA=="}},
+        ),
         (Image(Url("https://a")), {"type": "image", "source": {"type": "url", "url": "https://a"}}),
         (
             Document(Inline("application/pdf", "AA=="), "a.pdf"),
@@ -359,6 +363,11 @@ def test_penalties_of_zero_and_common_tiers_are_no_loss() -> None:
 
 def test_the_user_is_the_user_id() -> None:
     assert encode(request(user="u1"))["metadata"] == {"user_id": "u1"}
+
+
+@pytest.mark.parametrize("user_id", ["a@b.example", "+49 (30) 123-456", "u" * 257])
+def test_a_user_id_that_the_api_refuses_is_dropped(user_id: str) -> None:
+    assert "metadata" not in encode(request(user=user_id), dropped=("user",))
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,9 @@ def test_what_models_accept(
         ("claude-opus-5-5", True),
         ("claude-fable-5-1", True),
         ("claude-fable-5", False),
-        ("claude-sonnet-5-5", False),
+        ("claude-sonnet-5-5", True),
+        ("claude-sonnet-5", False),
+        ("claude-haiku-5-5", False),
         ("claude-opus-5", False),
     ],
 )

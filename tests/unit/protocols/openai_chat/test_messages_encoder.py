@@ -156,6 +156,12 @@ def test_thinking_of_another_vendor_is_kept_from_them() -> None:
     assert to.dropped == ["reasoning_signature"]
 
 
+def test_thinking_that_goes_back_to_its_own_vendor_is_no_loss() -> None:
+    to = target("deepseek")
+    messages(request(assistant(Reasoning("mine", Seal("deepseek", "sig")), Text("a"))), to)
+    assert to.dropped == []
+
+
 def test_a_turn_of_nothing_but_dropped_thinking_leaves_no_message() -> None:
     redacted = Reasoning("", Seal("anthropic", "x"), is_redacted=True)
     said = messages(request(user(Text("a")), assistant(redacted), user(Text("b"))), "deepseek")
@@ -163,9 +169,9 @@ def test_a_turn_of_nothing_but_dropped_thinking_leaves_no_message() -> None:
 
 
 @pytest.mark.parametrize(("issuer", "reasoning"), [("deepseek", " "), ("moonshot", " "), ("zhipu", None)])
-def test_a_tool_turn_without_thinking_still_says_some_where_it_is_demanded(issuer: str, reasoning: str | None) -> None:
-    said = messages(request(assistant(call_block(1))), issuer)[0]
-    assert said.get("reasoning_content") == reasoning
+def test_beside_tool_calls_every_message_has_thinking_where_it_is_demanded(issuer: str, reasoning: str | None) -> None:
+    said = messages(request(assistant(call_block(1)), user(result_block(1)), assistant(Text("a"))), issuer)
+    assert [message.get("reasoning_content") for message in said] == [reasoning, None, reasoning]
     assert "reasoning_content" not in messages(request(assistant(Text("a"))), issuer)[0]
 
 

@@ -379,7 +379,8 @@ def test_wording_of_a_wrong_role() -> None:
     with pytest.raises(InvalidRequest) as caught:
         decoded({"role": "robot", "content": "x"})
     assert caught.value.message == (
-        "Invalid value: 'robot'. Supported values are: 'system', 'assistant', 'user', 'function', 'tool', and 'developer'."
+        "Invalid value: 'robot'. Supported values are: 'system', 'assistant', 'user', 'function', 'tool', and"
+        " 'developer'."
     )
 
 

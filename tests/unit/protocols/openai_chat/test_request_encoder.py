@@ -124,7 +124,7 @@ ALL_HINTS = {
     ("issuer", "sent"),
     [
         ("openai", ALL_HINTS - {"top_k"}),
-        ("google", {"seed", "presence_penalty", "frequency_penalty"}),
+        ("google", set()),
         ("deepseek", {"presence_penalty", "frequency_penalty", "logprobs"}),
         ("moonshot", {"presence_penalty", "frequency_penalty", "prompt_cache_key", "user"}),
         ("zhipu", set()),
@@ -200,12 +200,19 @@ def test_a_custom_tool_is_a_function_with_one_string_for_relatives() -> None:
     assert "description" not in plain
 
 
-@pytest.mark.parametrize(("issuer", "is_sent"), [("openai", True), ("google", True), ("deepseek", False)])
+@pytest.mark.parametrize(("issuer", "is_sent"), [("openai", True), ("google", False), ("deepseek", False)])
 def test_strict_schemas_are_for_those_who_have_them(issuer: str, is_sent: bool) -> None:
     to = target(issuer)
     function = encoded(request(tools=(F,)), to)["tools"][0]["function"]
     assert ("strict" in function) is is_sent
     assert to.dropped == ([] if is_sent else ["strict_tools"])
+
+
+def test_relatives_get_a_schema_for_functions_without_one() -> None:
+    assert encoded(request(tools=(G,)))["tools"][0]["function"] == {"name": "g"}
+    for tool in (G, FunctionTool("g", parameters={})):
+        function = encoded(request(tools=(tool,)), "moonshot")["tools"][0]["function"]
+        assert function == {"name": "g", "parameters": {"type": "object", "properties": {}}}
 
 
 def test_a_local_shell_becomes_a_function_and_server_tools_are_dropped() -> None:
@@ -337,6 +344,9 @@ def test_cache_marks_are_dropped_but_for_a_chat_clients_own() -> None:
     assert to.dropped == []
 
 
+_A, _B = {"type": "text", "text": "a"}, {"type": "text", "text": "b"}
+_GRAMMAR = {"syntax": "lark", "definition": "x"}
+_NAMED = {"type": "custom", "custom": {"name": "c"}}
 FULL = body(
     {"role": "system", "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]},
     {
@@ -361,16 +371,16 @@ FULL = body(
             {"id": "call_2", "type": "custom", "custom": {"name": "c", "input": "ls"}},
         ],
     },
-    {"role": "tool", "tool_call_id": "call_1", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+    {"role": "tool", "tool_call_id": "call_1", "content": [_A, _B]},
     {"role": "tool", "tool_call_id": "call_2", "content": "c"},
     {"role": "assistant", "content": None, "refusal": "no"},
     {"role": "user", "content": ""},
     tools=[
         {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}, "strict": False}},
-        {"type": "custom", "custom": {"name": "c", "format": {"type": "grammar", "grammar": {"syntax": "lark", "definition": "x"}}}},
+        {"type": "custom", "custom": {"name": "c", "format": {"type": "grammar", "grammar": _GRAMMAR}}},
         {"type": "builtin_function", "function": {"name": "$web_search"}},
     ],
-    tool_choice={"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "custom", "custom": {"name": "c"}}]}},
+    tool_choice={"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [_NAMED]}},
     parallel_tool_calls=True,
     max_completion_tokens=9,
     temperature=0.0,

@@ -149,7 +149,7 @@ def test_data_over_several_lines() -> None:
 
 def test_separators_that_are_no_line_ends_stay_in_the_text() -> None:
     text = "a\u2028b\u0085c\x0bd"
-    raw = f'data: {{"choices":[{{"index":0,"delta":{{"content":"a\u2028b\u0085c\\u000bd"}}}}]}}\n\n'.encode()
+    raw = 'data: {"choices":[{"index":0,"delta":{"content":"a\u2028b\u0085c\\u000bd"}}]}\n\n'.encode()
     assert blocks(raw) == (Text(text),)
 
 
@@ -271,7 +271,14 @@ def test_think_tags_are_text() -> None:
 
 
 def test_empty_and_null_deltas_open_nothing() -> None:
-    nothing = {"content": "", "reasoning_content": "", "reasoning": None, "refusal": None, "tool_calls": [], "x": 1}
+    nothing: dict[str, Any] = {
+        "content": "",
+        "reasoning_content": "",
+        "reasoning": None,
+        "refusal": None,
+        "tool_calls": [],
+        "x": 1,
+    }
     assert blocks(chunk(nothing), sse({"choices": [{"index": 0, "delta": None}]}), sse({"choices": None})) == ()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lumen.protocols.canonical.events import Event
 from lumen.protocols.canonical.request import Request
-from lumen.protocols.codec import Reply, Target
+from lumen.protocols.codec import Reply, StreamDecoder, StreamEncoder, Target
 from lumen.protocols.openai_responses.request_decoder import decode_request
 from lumen.protocols.openai_responses.request_encoder import encode_request
 from lumen.protocols.openai_responses.stream_decoder import ResponsesStreamDecoder
@@ -221,11 +221,11 @@ FULL = (REASONING, SEARCH_CALL, MESSAGE, REFUSAL, CALL, CUSTOM_CALL)
 
 
 def decode(reads: Iterable[bytes], **options: Any) -> list[Event]:
-    decoder = ResponsesStreamDecoder(issuer="openai", **options)
+    decoder: StreamDecoder = ResponsesStreamDecoder(issuer="openai", **options)
     events = [event for read in reads for event in decoder.feed(read)]
     return events + decoder.close()
 
 
 def encode(events: Iterable[Event], to: Reply | None = None) -> bytes:
-    encoder = ResponsesStreamEncoder(to or reply())
+    encoder: StreamEncoder = ResponsesStreamEncoder(to or reply())
     return b"".join(encoder.encode(event) for event in events) + encoder.close()

@@ -195,6 +195,17 @@ def test_tools_of_a_namespace_are_flattened_and_others_kept() -> None:
     assert (search.kind, web.kind) == ("tool_search", "web_search")
 
 
+def test_tools_handed_over_in_the_middle_are_tools_like_the_others() -> None:
+    function = {"type": "function", "name": "g", "parameters": {}}
+    late = {"type": "additional_tools", "role": "developer", "tools": [function]}
+    request = decode_request(items({"role": "user", "content": "Hi"}, late, tools=[{**function, "name": "f"}]))
+    assert [tool.name for tool in request.tools if isinstance(tool, FunctionTool)] == ["f", "g"]
+    assert len(request.turns) == 1
+    with pytest.raises(InvalidRequest) as refused:
+        decode_request(items({**late, "tools": [{"type": "function"}]}))
+    assert refused.value.param == "input[0].tools[0].name"
+
+
 @pytest.mark.parametrize(
     ("choice", "mode", "names"),
     [

@@ -267,6 +267,13 @@ def test_media(block: Block, part: dict[str, Any]) -> None:
     assert encoded(user(block))["input"][0]["content"] == [part]
 
 
+def test_the_context_of_a_file_is_a_text_before_it() -> None:
+    block = Document(Url("https://a.test/a.pdf"), context="From the archive.")
+    text, file = encoded(user(block))["input"][0]["content"]
+    assert text == {"type": "input_text", "text": "From the archive."}
+    assert file == {"type": "input_file", "file_url": "https://a.test/a.pdf"}
+
+
 def test_functions_of_other_dialects_are_not_strict_and_have_parameters() -> None:
     sent = encoded(request(tools=(FunctionTool("f", "d"),)))
     assert sent["tools"] == [
@@ -409,6 +416,7 @@ def test_a_long_call_id_is_hashed_alike_in_the_call_and_its_result() -> None:
         ({"turns": (Turn(Role.USER, (Image(Url("https://a.test"), cache=CacheMark()),)),)}, "cache_control"),
         ({"tools": (FunctionTool("f", cache=CacheMark()),)}, "cache_control"),
         ({"tools": (SEARCH,)}, "server_tools"),
+        ({"turns": (Turn(Role.ASSISTANT, (Text("a", seal=Seal("google", "sig")),)),)}, "reasoning_signature"),
         ({"tools": (SEARCH,), "tool_choice": ToolChoice(ToolChoiceMode.AUTO)}, "server_tools"),
         ({"turns": (Turn(Role.USER, (Text("a"),), name="Ann"),)}, "participant_name"),
         ({"turns": (Turn(Role.ASSISTANT, (Opaque(ANTHROPIC, "server_tool_use", {}),)),)}, "opaque_blocks"),

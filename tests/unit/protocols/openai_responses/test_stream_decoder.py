@@ -34,6 +34,7 @@ from lumen.protocols.openai_responses.stream_decoder import ResponsesStreamDecod
 from lumen.protocols.stream_reader import UpstreamProtocolError
 from tests.unit.protocols.frames import DONE, event, responses_stream
 from tests.unit.protocols.grammar import assert_grammatical
+from tests.unit.protocols.openai_responses.lifecycle import assert_lifecycle
 from tests.unit.protocols.openai_responses.samples import (
     CALL,
     CREATED,
@@ -44,6 +45,7 @@ from tests.unit.protocols.openai_responses.samples import (
     REFUSAL,
     SEARCH_CALL,
     decode,
+    encode,
     item_frames,
     response,
     stream,
@@ -379,6 +381,7 @@ def test_a_first_event_that_is_a_plain_error() -> None:
         b'data: {"type":"response.output_text.delta","delta":{"text":"x"}}\n\n',
         b'data: {"type":"response.output_item.done","item":null}\n\n',
         b'data: {"type":"response.output_text.delta","delta":"\xff"}\n\n',
+        b'data: {"x":' + b"[" * 100_000 + b"\n\n",
     ],
 )
 def test_a_frame_nothing_can_be_made_of_is_an_anomaly(frame: bytes) -> None:
@@ -437,6 +440,13 @@ EXPECTED = decode([WHOLE])
 def test_any_split_of_the_bytes_gives_the_same_events(cuts: list[int]) -> None:
     places = sorted({0, len(WHOLE), *cuts})
     assert decode([WHOLE[a:b] for a, b in pairwise(places)]) == EXPECTED
+
+
+@given(st.lists(st.sampled_from(stream(*FULL)), max_size=40))
+def test_frames_in_any_order_lost_or_repeated_make_a_grammatical_stream(frames: list[bytes]) -> None:
+    events = checked(frames)
+    if isinstance(events[-1], ResponseFinished):
+        assert_lifecycle(encode(events))
 
 
 def test_byte_by_byte() -> None:
