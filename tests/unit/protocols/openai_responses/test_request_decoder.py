@@ -71,6 +71,12 @@ def test_instructions_and_leading_developer_messages_are_the_system_in_order() -
     assert [turn.role for turn in request.turns] == [Role.USER, Role.SYSTEM]
 
 
+def test_a_developer_message_after_an_answer_is_no_leading_one() -> None:
+    request = decode_request(items({"role": "assistant", "content": "a"}, {"role": "developer", "content": "b"}))
+    assert request.system == ()
+    assert [turn.role for turn in request.turns] == [Role.ASSISTANT, Role.SYSTEM]
+
+
 def test_the_items_of_one_answer_are_one_turn() -> None:
     request = decode_request(CODEX_REQUEST)
     assert [turn.role for turn in request.turns] == [Role.USER, Role.ASSISTANT, Role.USER, Role.USER]

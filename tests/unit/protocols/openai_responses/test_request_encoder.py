@@ -198,6 +198,13 @@ def test_reasoning_without_our_vendors_seal_is_left_out_and_never_shown(seal: Se
     assert to.dropped == ["reasoning_signature"]
 
 
+def test_another_vendors_seal_from_a_client_of_this_dialect_is_left_out_too() -> None:
+    to = target()
+    sealed = {"type": "reasoning", "summary": [], "encrypted_content": "lumen1.anthropic.sig"}
+    assert encoded(decode_request(items(sealed)), to)["input"] == []
+    assert to.dropped == ["reasoning_signature"]
+
+
 def test_a_seal_goes_to_a_relative_that_issued_it() -> None:
     sent = encoded(assistant(Reasoning("", Seal("xai", "enc"))), target(issuer="xai"))
     assert sent["input"][0]["encrypted_content"] == "enc"

@@ -252,7 +252,7 @@ def test_no_event_lines_no_sequence_numbers_and_crlf() -> None:
 
 
 def test_done_text_that_contradicts_the_deltas_is_an_anomaly_and_not_repeated() -> None:
-    other = {**MESSAGE, "content": [{"type": "output_text", "text": "Help!", "annotations": []}]}
+    other = {**MESSAGE, "content": [{"type": "output_text", "text": "Help me!", "annotations": []}]}
     frames = [CREATED, delta("Hello"), event("response.output_item.done", output_index=0, item=other), terminal(other)]
     assert text_of(checked(frames)) == "Hello"
     assert anomalies(frames) == 1
@@ -315,6 +315,12 @@ def test_a_stream_cut_after_any_frame_has_failed(kept: int) -> None:
     events = decode(stream(*FULL)[:kept])
     assert_grammatical(events)
     assert events[-1] == StreamFailed(None)
+
+
+def test_a_closed_stream_has_no_more_to_say() -> None:
+    decoder = ResponsesStreamDecoder(issuer="openai")
+    assert decoder.close() == [StreamFailed()]
+    assert decoder.feed(CREATED) == decoder.close() == []
 
 
 def test_done_alone_is_no_end() -> None:
