@@ -11,8 +11,9 @@ from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.peek import peek
 from services.edge.client_address import ClientAddresses
 from services.edge.forwarded_headers import forwarded
-from services.edge.model_endpoint import error_headers, is_stream_wanted
+from services.edge.model_endpoint import is_stream_wanted
 from services.edge.rate_limits import RateLimiter
+from services.edge.request_guard import error_headers
 
 
 @pytest.mark.parametrize(
