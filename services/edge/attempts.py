@@ -108,7 +108,7 @@ class Attempts:
         failure: Exception | None = None
         try:
             try:
-                async with self._departures.watch(exchange.client, target.channel.on_disconnect):
+                with self._departures.watch(exchange.client, target.channel.on_disconnect):
                     response = await _send(exchange, target, worker)
                     status = response.status
                     if status != 200:
