@@ -14,6 +14,7 @@ from lumen.money.usage import TokenUsage
 from lumen.protocols.anthropic_messages.usage import decode_usage as decode_anthropic_usage
 from lumen.protocols.attachments import is_set, text_of
 from lumen.protocols.dialects import Dialect
+from lumen.protocols.gemini_generate.usage import decode_usage as decode_gemini_usage
 from lumen.protocols.openai_chat.usage import decode_usage as decode_chat_usage
 from lumen.protocols.openai_responses.stream import finish_reason_of
 from lumen.protocols.openai_responses.usage import decode_usage as decode_responses_usage
@@ -29,7 +30,12 @@ class _Choice(msgspec.Struct):
     usage: Raw = Raw()
 
 
+class _Candidate(msgspec.Struct):
+    finishReason: Raw = Raw()
+
+
 _choices = msgspec.json.Decoder(list[_Choice])
+_candidates = msgspec.json.Decoder(list[_Candidate])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +89,29 @@ def _read_anthropic(members: Mapping[str, Raw]) -> Answer:
     return _answer(members, reading, text_of(members.get("stop_reason")) or "", is_error=is_error, is_empty=is_empty)
 
 
+def _read_gemini(members: Mapping[str, Raw]) -> Answer:
+    reading = _usage_of(members.get("usageMetadata"), decode_gemini_usage)
+    candidates = _candidates.decode(members["candidates"]) if is_set(members.get("candidates")) else []
+    reason = next((text_of(candidate.finishReason) or "" for candidate in candidates), "")
+    if not reason and isinstance(feedback := _value(members.get("promptFeedback")), dict):
+        reason = str(feedback.get("blockReason") or "")
+    is_error, is_empty = is_set(members.get("error")), not (candidates or reason)
+    return _answer(members, reading, reason, is_error=is_error, is_empty=is_empty, identifier="responseId")
+
+
 def _answer(
-    members: Mapping[str, Raw], reading: UsageReading, reason: str, *, is_error: bool, is_empty: bool
+    members: Mapping[str, Raw],
+    reading: UsageReading,
+    reason: str,
+    *,
+    is_error: bool,
+    is_empty: bool,
+    identifier: str = "id",
 ) -> Answer:
     if is_empty and not is_error:
         raise UpstreamProtocolError("the answer is empty")
     error = UpstreamStreamError(message_of({"error": _value(members.get("error"))})) if is_error else None
-    return Answer(reading.usage, reason, reading.anomalies, is_error, error, text_of(members.get("id")))
+    return Answer(reading.usage, reason, reading.anomalies, is_error, error, text_of(members.get(identifier)))
 
 
 def _usage_of(raw: Raw | None, decode: Callable[[Mapping[str, Any]], UsageReading]) -> UsageReading:
@@ -107,6 +129,7 @@ _READERS: Mapping[Dialect, Callable[[Mapping[str, Raw]], Answer]] = {
     Dialect.OPENAI_CHAT: _read_chat,
     Dialect.OPENAI_RESPONSES: _read_responses,
     Dialect.ANTHROPIC_MESSAGES: _read_anthropic,
+    Dialect.GEMINI_GENERATE: _read_gemini,
 }
 
 _TEXT: Mapping[Dialect, re.Pattern[bytes]] = {
@@ -115,5 +138,6 @@ _TEXT: Mapping[Dialect, re.Pattern[bytes]] = {
         (Dialect.OPENAI_CHAT, b"content|reasoning_content|reasoning|refusal|arguments"),
         (Dialect.OPENAI_RESPONSES, b"text|refusal|arguments|input"),
         (Dialect.ANTHROPIC_MESSAGES, b"text|thinking"),
+        (Dialect.GEMINI_GENERATE, b"text"),
     )
 }

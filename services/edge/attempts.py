@@ -14,7 +14,6 @@ from random import Random
 from lumen.catalog.document import Channel
 from lumen.catalog.resolve import Resolution, Target, select
 from lumen.ledger.entries import Attempt
-from lumen.protocols.dialects import Dialect
 from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.stream_reader import UpstreamProtocolError
 from services.edge.client_connection import ClientGone
@@ -48,20 +47,12 @@ class Attempts:
         worker = self._workers.get(channel.name)
         return worker is not None and worker.is_ready
 
-    def targets(self, resolution: Resolution, dialect: Dialect) -> list[Target]:
-        """In the order to try them. Raises ApiError: 400 when no channel speaks the dialect, 503 when none is ready."""
-        targets = select(resolution, dialect.value, self._random, is_usable=self._is_usable)
-        if targets:
-            return targets
-        if any(dialect.value in target.channel.dialects for target in resolution.targets):
+    def targets(self, resolution: Resolution) -> list[Target]:
+        """In the order to try them. Raises ApiError 503 when none is ready."""
+        targets = select(resolution, self._random, is_usable=self._is_usable)
+        if not targets:
             raise ApiError(ErrorKind.OVERLOADED, "No provider of this model is ready at the moment.", retry_after_s=5)
-        raise ApiError(
-            ErrorKind.INVALID_REQUEST,
-            f"The model `{resolution.model.code}` cannot be reached through this API yet: translation between "
-            "dialects is not supported.",
-            param="model",
-            code="unsupported_dialect",
-        )
+        return targets
 
     async def run(self, exchange: Exchange, targets: list[Target]) -> None:
         """Try targets until one answers and has been relayed. Raises ApiError and, when the client left before any

@@ -43,6 +43,7 @@ class ClientConnection:
         "_protocol",
         "_receive",
         "dialect",
+        "extra_headers",
         "has_ended",
         "has_started",
         "request_id",
@@ -56,6 +57,7 @@ class ClientConnection:
         self._receive = receive
         self.request_id = request_id
         self.dialect = dialect
+        self.extra_headers: Headers = []  # of the answer, besides those every answer has
         self.has_started = False
         self.has_ended = False
         self.status = 0
@@ -111,7 +113,7 @@ class ClientConnection:
         """A complete answer at once. Does not wait for the client to read it: the protocol sees to that."""
         self.has_started = self.has_ended = True
         self.status = status
-        headers += self._id_headers()
+        headers += self._own_headers()
         await self._until_writable()
         self._protocol.write_answer(self._cycle, status, headers, body)
 
@@ -125,7 +127,7 @@ class ClientConnection:
         if not self.has_started:
             self.has_started = True
             self.status = 200
-            self._protocol.start_chunks(self._cycle, [*_STREAM_HEADERS, *self._id_headers()])
+            self._protocol.start_chunks(self._cycle, [*_STREAM_HEADERS, *self._own_headers()])
 
     async def send(self, frames: bytes) -> None:
         """Waits while the client's buffer is full, as long as it reads at all."""
@@ -154,12 +156,12 @@ class ClientConnection:
         except ClientStalled:
             self._cycle.disconnected = True
 
-    def _id_headers(self) -> Headers:
+    def _own_headers(self) -> Headers:
         """OpenAI's SDKs read `x-request-id`, Anthropic's `request-id`."""
         request_id = self.request_id.encode()
         if self.dialect is Dialect.ANTHROPIC_MESSAGES:
-            return [(b"x-request-id", request_id), (b"request-id", request_id)]
-        return [(b"x-request-id", request_id)]
+            return [(b"x-request-id", request_id), (b"request-id", request_id), *self.extra_headers]
+        return [(b"x-request-id", request_id), *self.extra_headers]
 
 
 def _too_large(bytes_max: int) -> ApiError:

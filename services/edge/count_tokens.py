@@ -1,4 +1,8 @@
-"""`POST /v1/messages/count_tokens`: asked of the provider, free of charge, so neither held nor recorded."""
+"""`POST /v1/messages/count_tokens`: asked of the provider, free of charge, so neither held nor recorded.
+
+Where no provider of the model can count (another dialect, or an Anthropic-shaped API without the method, which answers
+404), Lumen estimates and says so in `x-lumen-estimated`.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,15 @@ import time
 from lumen.catalog.resolve import Target
 from lumen.ledger.entries import Attempt
 from lumen.protocols.dialects import Dialect, upstream_path
+from lumen.protocols.errors import ApiError
+from lumen.protocols.estimate import prompt_tokens_typical
 from lumen.protocols.passthrough import rewrite_model
 from lumen.protocols.peek import Peek
 from services.edge.admission import Admission
 from services.edge.attempts import Attempts
 from services.edge.client_address import ClientAddresses
 from services.edge.client_connection import ClientConnection, Receive, Scope
+from services.edge.exchanges import UpstreamMessage
 from services.edge.failures import transport_failure
 from services.edge.forwarded_headers import forwarded
 from services.edge.provider_workers.transport import ProtocolViolation, UpstreamFailure, UpstreamResponse
@@ -21,11 +28,11 @@ from services.edge.request_head import RequestHead
 from services.edge.request_ids import new_request_id
 from services.edge.settings import EdgeSettings
 from services.edge.upstream_body import read_whole
-from services.edge.wires import UpstreamMessage
 
 _ANSWER_BYTES_MAX = 1024 * 1024
 _SUFFIX = b"/count_tokens"
 _LABEL = "count_tokens"
+_NO_SUCH_METHOD = 404
 
 
 class CountTokens:
@@ -55,9 +62,21 @@ class CountTokens:
         body = await client.read_body(head.fields, self._settings.body_bytes_max, self._settings.body_read_s_max)
         peek = admission.read_request(client.dialect, body, group, head, is_output_cap_required=False)
         resolution = await admission.resolve(key, peek.model)
-        targets = self._attempts.targets(resolution, client.dialect)
+        targets = self._attempts.targets(resolution)
         admission.check_rates(key)
-        await self._attempts.run(CountExchange(client, head, peek, body), targets)
+        exchange = CountExchange(client, head, peek, body)
+        native = [target for target in targets if client.dialect in target.channel.dialects]
+        try:
+            if native:
+                await self._attempts.run(exchange, native)
+                return
+        except ApiError:
+            if any(attempt.status != _NO_SUCH_METHOD for attempt in exchange.attempts):
+                raise
+        attached = resolution.model.attachment_tokens
+        tokens = prompt_tokens_typical(peek, len(body), image_tokens_max=attached.image, file_tokens_max=attached.file)
+        client.extra_headers = [(b"x-lumen-estimated", b"true")]
+        await client.respond(200, [(b"content-type", b"application/json")], b'{"input_tokens":%d}' % tokens)
 
 
 class CountExchange:

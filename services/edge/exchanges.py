@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from lumen.catalog.resolve import Target
 from lumen.ledger.entries import Attempt
+from lumen.protocols.dialects import Dialect
 from lumen.protocols.errors import ApiError
 from services.edge.client_connection import ClientConnection
+from services.edge.http_protocol import Headers
 from services.edge.provider_workers.transport import UpstreamResponse
-from services.edge.wires import UpstreamMessage
+
+
+class UpstreamMessage(NamedTuple):
+    """A request for a provider worker. `path` follows the channel's base URL."""
+
+    dialect: Dialect
+    path: bytes
+    headers: Headers
+    body: bytes
 
 
 class AttemptFailed(Exception):
@@ -34,7 +44,7 @@ class Exchange(Protocol):
     attempts: list[Attempt]  # those that failed, and the one that answered
 
     def request(self, target: Target) -> UpstreamMessage:
-        """Raises ApiError when this request cannot be put to this target."""
+        """Raises AttemptFailed when it cannot be put to this target, ApiError when the client is at fault."""
         ...
 
     async def receive(self, response: UpstreamResponse) -> None:

@@ -45,6 +45,11 @@ async def refused(response: UpstreamResponse) -> AttemptFailed:
     )
 
 
+def inexpressible(error: ApiError) -> AttemptFailed:
+    """The target's dialect cannot say what the client asked for; another target's may."""
+    return AttemptFailed("unsupported", error, is_account_fault=True)
+
+
 def more_telling(earlier: AttemptFailed | None, later: AttemptFailed) -> AttemptFailed:
     """The failure to tell the client: a provider's own status before a timeout before no connection before our
     account's trouble; of equals the later one."""

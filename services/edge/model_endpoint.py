@@ -69,7 +69,7 @@ class ModelEndpoint:
         body = await client.read_body(head.fields, self._settings.body_bytes_max, self._settings.body_read_s_max)
         peek = admission.read_request(client.dialect, body, group, head)
         resolution = await admission.resolve(key, peek.model)
-        targets = self._attempts.targets(resolution, client.dialect)
+        targets = self._attempts.targets(resolution)
         plan = plan_hold(peek, len(body), resolution)
         admission.check_rates(key)
         problem = self._metering.problem()
@@ -94,6 +94,7 @@ class ModelEndpoint:
             prompt_tokens_typical=plan.prompt_tokens_typical,
             started_at=started,
             started_at_us=time.time_ns() // 1000,
+            upstream_dialect=client.dialect,
         )
         try:
             await self._answer(client, call, targets)

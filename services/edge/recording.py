@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from lumen.catalog.resolve import Target
 from lumen.ledger.entries import Attempt
@@ -18,6 +18,7 @@ from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.estimate import estimate_tokens
 from services.edge.admission import Admission
 from services.edge.calls import Call
+from services.edge.client_connection import ClientConnection
 from services.edge.metering.recorder import Metering
 from services.edge.metrics import EdgeMetrics
 
@@ -86,6 +87,12 @@ class Recording:
             lease_boot=self._lease_boot,
         )
         return self._metering.record(entry, call.hold, cost)
+
+    def note_losses(self, client: ClientConnection, call: Call, dropped: Sequence[str]) -> None:
+        """Tell the client, and count, which hints the upstream's dialect has no words for."""
+        client.extra_headers = [(b"x-lumen-dropped", ", ".join(dropped).encode())] if dropped else []
+        for feature in dropped:
+            self._metrics.translation_losses.labels(call.upstream_dialect.value, feature).inc()
 
     def record_refused(self, call: Call, status: int) -> None:
         """No provider answered: a row without usage, so that failures can be counted by whoever pays for them. The

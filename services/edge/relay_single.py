@@ -8,13 +8,13 @@ from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.stream_reader import UpstreamProtocolError
 from services.edge.calls import Call
 from services.edge.client_connection import ClientConnection
-from services.edge.exchanges import AttemptFailed
+from services.edge.exchanges import AttemptFailed, UpstreamMessage
 from services.edge.failures import transport_failure
 from services.edge.provider_workers.transport import UpstreamFailure, UpstreamResponse
 from services.edge.recording import Recording, until_recorded
 from services.edge.settings import EdgeSettings
 from services.edge.upstream_body import read_whole
-from services.edge.wires import PassthroughWire, UpstreamMessage
+from services.edge.wires import wire_for
 
 _CONTENT_TYPE = b"content-type"
 _JSON = b"application/json"
@@ -33,8 +33,10 @@ class SingleExchange:
         self._settings = settings
 
     def request(self, target: Target) -> UpstreamMessage:
-        self._wire = PassthroughWire(self._call, target)
-        return self._wire.request()
+        self._wire = wire_for(self._call, target)
+        message = self._wire.request()
+        self._recording.note_losses(self.client, self._call, self._wire.dropped)
+        return message
 
     async def receive(self, response: UpstreamResponse) -> None:
         self._body = await read_whole(response, self._settings.answer_bytes_max)
@@ -59,6 +61,7 @@ class SingleExchange:
         is_estimated = usage is None or usage.output is None
         if usage is None or is_estimated:
             usage = self._recording.estimate(call, usage, self._wire.answer_text_bytes(body))
+        client_body = self._wire.client_body(body, usage)
         recorded = self._recording.record(
             call,
             target,
@@ -70,7 +73,7 @@ class SingleExchange:
         )
         await until_recorded(recorded, self._settings.record_s_max)
         headers = [(_CONTENT_TYPE, response.headers.get(_CONTENT_TYPE, _JSON))]
-        await self.client.respond(200, headers, self._wire.client_body(body))
+        await self.client.respond(200, headers, client_body)
         return "ok"
 
     def _record_abandoned(self, target: Target) -> str:

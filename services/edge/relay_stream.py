@@ -14,23 +14,22 @@ from lumen.catalog.resolve import Target
 from lumen.ledger.entries import Attempt
 from lumen.money.usage import TokenUsage
 from lumen.protocols.errors import ApiError, ErrorKind, encode_stream_error
-from lumen.protocols.stream_tap import StreamTap
 from services.edge.calls import Call
 from services.edge.client_connection import ClientConnection
-from services.edge.exchanges import AttemptFailed
+from services.edge.exchanges import AttemptFailed, UpstreamMessage
 from services.edge.failures import transport_failure
 from services.edge.keepalive import Keepalives
 from services.edge.provider_workers.transport import UpstreamFailure, UpstreamResponse
 from services.edge.recording import Recording, until_recorded
 from services.edge.settings import EdgeSettings
 from services.edge.upstream_body import read_to_end
-from services.edge.wires import PassthroughWire, UpstreamMessage
+from services.edge.wires import Tap, wire_for
 
 
 class StreamExchange:
     """See `services.edge.exchanges.Exchange`."""
 
-    __slots__ = ("_call", "_keepalives", "_recording", "_settings", "_tap", "_wire", "attempts", "client")
+    __slots__ = ("_call", "_keepalives", "_recording", "_settings", "_tap", "attempts", "client")
 
     def __init__(
         self,
@@ -48,9 +47,11 @@ class StreamExchange:
         self._settings = settings
 
     def request(self, target: Target) -> UpstreamMessage:
-        self._wire = PassthroughWire(self._call, target)
-        self._tap: StreamTap = self._wire.tap(self._settings)
-        return self._wire.request()
+        wire = wire_for(self._call, target)
+        message = wire.request()
+        self._recording.note_losses(self.client, self._call, wire.dropped)
+        self._tap: Tap = wire.tap(self._settings)
+        return message
 
     async def receive(self, response: UpstreamResponse) -> None:
         """Until the provider's stream has said all that counts."""
@@ -66,9 +67,9 @@ class StreamExchange:
                     await client.send(frames)
                 if tap.is_ended:
                     return
-            tap.close()
         finally:
             self._keepalives.discard(client)
+            tap.close()  # also of a stream that broke: its last frame may have been the end
 
     async def conclude(self, target: Target, response: UpstreamResponse | None, failure: Exception | None) -> str:
         tap = self._tap
@@ -159,7 +160,7 @@ class StreamExchange:
         )
 
 
-def _nothing_sent(tap: StreamTap, failure: Exception | None) -> AttemptFailed:
+def _nothing_sent(tap: Tap, failure: Exception | None) -> AttemptFailed:
     if tap.error is not None:
         return AttemptFailed(
             "error_event", tap.error.api_error(), status=200, is_account_fault=tap.error.is_account_fault

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from lumen.money.usage import TokenUsage
-from lumen.protocols.openai_chat.usage import decode_usage
+from lumen.protocols.openai_chat.usage import decode_usage, encode_usage
 from lumen.protocols.stream_reader import StreamReader, Verdict
 
 DONE = b"data: [DONE]\n\n"
@@ -131,16 +131,3 @@ class ChatStreamReader(StreamReader):
             return self._usage_chunk
         chunk = {**self._envelope, "choices": [], "usage": self._raw_usage}
         return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
-
-
-def encode_usage(usage: TokenUsage) -> dict[str, Any]:
-    """Lumen's buckets -> `CompletionUsage`, where the prompt includes what came from the cache."""
-    prompt = usage.prompt_tokens()
-    completion = (usage.output or 0) + (usage.audio_output or 0)
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read or 0},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning or 0},
-    }
