@@ -43,12 +43,17 @@ _DOCUMENT_SOURCES = ("base64", "content", "file", "text", "url")
 
 def decode_content(owner: Members) -> tuple[Block, ...]:
     """`content` of a message: a string or blocks."""
+    return _decode_parts(owner, _ANYTHING)
+
+
+def _decode_parts(owner: Members, kinds: frozenset[str]) -> tuple[Block, ...]:
+    """`kinds` are what may stand here, others are opaque: so blocks do not nest without end."""
     value = owner.value("content")
     if isinstance(value, str):
         return (Text(value),)
     blocks: list[Block] = []
     for members in owner.each("content"):
-        blocks += _decode_block(members)
+        blocks += _decode_block(members, kinds)
     return tuple(blocks)
 
 
@@ -70,12 +75,11 @@ def decode_citation(members: Mapping[str, Any]) -> Citation:
     )
 
 
-def _decode_block(members: Members) -> tuple[Block, ...]:
+def _decode_block(members: Members, kinds: frozenset[str]) -> tuple[Block, ...]:
     kind = members.required_text("type")
-    if kind == "document":
-        return _decode_document(members)
-    decode = _BLOCKS.get(kind)
-    return (decode(members) if decode else Opaque(Dialect.ANTHROPIC_MESSAGES, kind, members.raw),)
+    if kind not in kinds:
+        return (Opaque(Dialect.ANTHROPIC_MESSAGES, kind, members.raw),)
+    return _decode_document(members) if kind == "document" else (_BLOCKS[kind](members),)
 
 
 def _decode_text(members: Members) -> Text:
@@ -97,7 +101,7 @@ def _decode_document(members: Members) -> tuple[Block, ...]:
     source = _source(members, _DOCUMENT_SOURCES)
     if source.raw.get("type") != "content":
         return (_document(members, _decode_source(source)),)
-    parts = decode_content(source)
+    parts = _decode_parts(source, _DOCUMENT_PARTS)
     if all(isinstance(part, Text) for part in parts):
         document = _document(members, PlainText(_joined(parts)))
         more = document.extras.members if document.extras else {}
@@ -165,7 +169,7 @@ def _decode_tool_result(members: Members) -> ToolResult:
     call_id, _ = seals.read_call_id(members.required_text("tool_use_id"), CALL_PREFIX)
     return ToolResult(
         call_id,
-        tuple(_result_parts(decode_content(members))),
+        tuple(_result_parts(_decode_parts(members, _RESULT_PARTS))),
         members.boolean("is_error") or False,
         cache=members.cache(),
         extras=members.extras(),
@@ -199,3 +203,6 @@ _BLOCKS: Mapping[str, Callable[[Members], Block]] = {
     "tool_use": _decode_tool_use,
     "tool_result": _decode_tool_result,
 }
+_ANYTHING = frozenset({"document", *_BLOCKS})
+_RESULT_PARTS = frozenset({"document", "image", "search_result", "text"})
+_DOCUMENT_PARTS = frozenset({"image", "text"})

@@ -41,6 +41,8 @@ from lumen.protocols.tool_names import ANTHROPIC_CHARS_MAX, flat_name
 Members = dict[str, Any]
 
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
+# What some clients call it -> what the API calls it.
+_IMAGE_TYPES = {"image/jpg": "image/jpeg"}
 # Sent as text: `application/...` that people read.
 _TEXT_TYPES = frozenset({"application/json", "application/xml", "application/yaml", "application/x-yaml"})
 
@@ -106,7 +108,7 @@ class ContentEncoder:
             self._target.drop("image_detail")
         match image.source:
             case Inline(media_type, data):
-                source = {"type": "base64", "media_type": media_type, "data": data}
+                source = {"type": "base64", "media_type": _IMAGE_TYPES.get(media_type, media_type), "data": data}
             case Url(url):
                 source = {"type": "url", "url": url}
             case FileId(file_id):

@@ -17,7 +17,8 @@ LOSSES: Mapping[str, Loss] = {
     "document_type": Loss(_REFUSED, "Documents are PDFs or text."),
     "stored_conversations": Loss(_REFUSED, "What is stored at another provider cannot be continued here."),
     "tool_choice": Loss(
-        _REFUSED, "The model refuses forced tool use (Opus 5.5, Fable 5.1 and later), or the tool is not there."
+        _REFUSED,
+        "The model refuses forced tool use (Opus and Sonnet 5.5, Fable 5.1 and later), or the tool is not there.",
     ),
     "sampling": Loss(_DROPPED, "Claude 4.7 and later refuse temperature, top_p and top_k."),
     "temperature": Loss(_DROPPED, "Only the default is allowed with thinking."),
@@ -30,6 +31,7 @@ LOSSES: Mapping[str, Loss] = {
     "stop_sequences": Loss(_DROPPED, "Sequences of white space alone are refused by the API."),
     "service_tier": Loss(_DROPPED, "Other vendors' tiers have no counterpart."),
     "metadata": Loss(_DROPPED, "Only a user id can be sent."),
+    "user": Loss(_DROPPED, "The API refuses ids of more than 256 characters and those that are mail or phone numbers."),
     "prompt_cache_key": Loss(_DROPPED, "Caching is by prefix, with marks."),
     "verbosity": Loss(_DROPPED, "There is no such setting."),
     "image_detail": Loss(_DROPPED, "There is no such setting."),

@@ -94,4 +94,4 @@ def _thinking_off(family: str, version: tuple[int, int]) -> str | None:
 
 
 def _refuses_forced_tools(family: str, version: tuple[int, int]) -> bool:
-    return (family in _ALWAYS_THINKING and version >= (5, 1)) or (family == "opus" and version >= (5, 5))
+    return version >= ((5, 1) if family in _ALWAYS_THINKING else (5, 5)) and family != "haiku"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -20,6 +21,8 @@ from lumen.protocols.dialects import Dialect
 _JSON_OBJECT = "Answer with one valid JSON object and nothing else: no explanation, no code fence."
 _JSON_SCHEMA = "Answer with one JSON value and nothing else, valid against this JSON Schema:\n"
 
+# The API takes no personal data for an id: https://platform.claude.com/docs/en/api/messages (metadata)
+_USER_ID = re.compile(r"(?!\+?[\d\s().-]{7,}$)[^@]{1,256}", re.DOTALL)
 # Members of other dialects' requests that name what is stored at their provider.
 _STORED = ("previous_response_id", "conversation", "background")
 
@@ -110,7 +113,11 @@ def _encode_account(request: Request, target: Target) -> Members:
     """`metadata` and `service_tier`; `auto` and `default` of the other dialects are what Anthropic does unasked."""
     members: Members = {}
     is_own = request.dialect is Dialect.ANTHROPIC_MESSAGES
-    metadata: Members = {} if request.user is None else {"user_id": request.user}
+    metadata: Members = {}
+    if request.user is not None and (is_own or _USER_ID.fullmatch(request.user)):
+        metadata["user_id"] = request.user
+    elif request.user:
+        target.drop("user")
     if request.metadata and is_own:
         metadata |= request.metadata
     elif request.metadata:

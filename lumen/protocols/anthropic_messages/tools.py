@@ -76,7 +76,9 @@ def encode_tool_choice(request: Request, tools: list[dict[str, Any]], traits: Mo
     """Raises Unsupported for a choice that has to be kept and cannot be."""
     choice = request.tool_choice
     if is_forced(choice) and not traits.has_forced_tools:
-        raise Unsupported("tool_choice", "This model does not support forcing a tool call.", "tool_choice")
+        raise Unsupported(
+            "tool_choice", 'Forcing a tool call is not supported for this model; use tool_choice "auto".', "tool_choice"
+        )
     if not tools:
         if is_forced(choice):
             raise Unsupported("tool_choice", "The tool that must be called is not available here.", "tool_choice")
