@@ -87,8 +87,17 @@ def translate_answer(
 
     `issuer`: the vendor of the model. Raises UpstreamProtocolError for what is no complete answer.
     """
-    response = _RESPONSE_DECODERS[upstream](body, issuer)
-    return response, _RESPONSE_ENCODERS[client](response, reply)
+    response = decode_answer(upstream, body, issuer)
+    return response, encode_answer(client, response, reply)
+
+
+def decode_answer(upstream: Dialect, body: bytes, issuer: str) -> Response:
+    """The first half of `translate_answer`: usage may be missing and supplied before the second."""
+    return _RESPONSE_DECODERS[upstream](body, issuer)
+
+
+def encode_answer(client: Dialect, response: Response, reply: Reply) -> bytes:
+    return _RESPONSE_ENCODERS[client](response, reply)
 
 
 def stream_decoder(upstream: Dialect, *, issuer: str, frame_bytes_max: int) -> StreamDecoder:
