@@ -1,6 +1,6 @@
 """The canonical request -> the body of generateContent and streamGenerateContent.
 
-The model and whether it streams are in the path (`endpoint.py`). https://ai.google.dev/api/generate-content
+The model and whether it streams are in the path (`dialects.upstream_path`). https://ai.google.dev/api/generate-content
 """
 
 from __future__ import annotations

@@ -21,8 +21,7 @@ from lumen.protocols.canonical.request import (
     ToolChoiceMode,
 )
 from lumen.protocols.codec import LossAction, Unsupported
-from lumen.protocols.dialects import Dialect
-from lumen.protocols.gemini_generate.endpoint import request_path
+from lumen.protocols.dialects import Dialect, upstream_path
 from lumen.protocols.gemini_generate.losses import LOSSES
 from tests.unit.protocols.gemini_generate.requests import encode, request
 
@@ -273,6 +272,12 @@ def test_models_that_do_not_think_are_not_told_to(model_name: str) -> None:
     assert encode(request(thinking=Thinking(DISABLED)), model_name)[1] == []
 
 
-def test_the_path_names_model_and_method() -> None:
-    assert request_path("gemini-3-pro", is_stream=False) == "/v1beta/models/gemini-3-pro:generateContent"
-    assert request_path("a/b?c", is_stream=True) == "/v1beta/models/a%2Fb%3Fc:streamGenerateContent?alt=sse"
+@pytest.mark.parametrize(
+    ("model", "is_stream", "path"),
+    [
+        ("gemini-3-pro", False, "/v1beta/models/gemini-3-pro:generateContent"),
+        ("a/b?c", True, "/v1beta/models/a%2Fb%3Fc:streamGenerateContent?alt=sse"),
+    ],
+)
+def test_the_path_names_model_and_method(model: str, is_stream: bool, path: str) -> None:
+    assert upstream_path(Dialect.GEMINI_GENERATE, model=model, is_stream=is_stream) == path
