@@ -30,6 +30,7 @@ LOSSES: Mapping[str, Loss] = {
     "prompt_cache_key": Loss(_DROPPED, "Gemini caches prompts by itself."),
     "reasoning_effort": Loss(_DROPPED, "Models before Gemini 2.5 do not think."),
     "reasoning_signature": Loss(_DROPPED, "Thoughts of another vendor's model, or without their signature."),
+    "seed": Loss(_DROPPED, "One of more than 32 bits."),
     "server_tools": Loss(_DROPPED, "Tools that run at the client's provider."),
     "service_tier": Loss(_DROPPED, "Tiers are the catalog's, not the client's, across vendors."),
     "user": Loss(_DROPPED, "Gemini takes no end user id."),

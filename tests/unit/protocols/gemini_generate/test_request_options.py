@@ -106,8 +106,9 @@ def test_tool_choice(choice: ToolChoice | None, config: dict[str, Any] | None) -
     assert body.get("toolConfig") == (config and {"functionCallingConfig": config})
 
 
-def test_a_choice_names_a_tool_in_a_namespace() -> None:
-    choice = ToolChoice(ToolChoiceMode.NAMED, ("read",))
+@pytest.mark.parametrize("name", ["read", "fs.read"])
+def test_a_choice_names_a_tool_in_a_namespace(name: str) -> None:
+    choice = ToolChoice(ToolChoiceMode.NAMED, (name,))
     body, _ = encode(request(tools=(FunctionTool("read", namespace="fs"),), tool_choice=choice))
     assert body["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"] == ["fs__read"]
 
@@ -156,6 +157,7 @@ def test_what_must_not_be_left_out_is_refused(asked: Request, feature: str, para
         ({"cache": CacheMark()}, ["cache_control"]),
         ({"system": (Text("", cache=CacheMark()),)}, ["cache_control"]),
         ({"sampling": Sampling(logit_bias={"1": 2})}, ["logit_bias"]),
+        ({"sampling": Sampling(seed=2**31)}, ["seed"]),
         ({"sampling": Sampling(logprobs=True, top_logprobs=2)}, ["logprobs"]),
         ({"modalities": ("text",)}, []),
         ({"extras": Extras(Dialect.OPENAI_CHAT, {"store": True})}, []),
