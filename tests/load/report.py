@@ -22,7 +22,10 @@ authentication, holds, routing, metering, ledger, metrics, logs. Absolute figure
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`memory_mb`: the edge's RSS by moment. `delta_us`: CPU of a text delta by its way. `reconcile`: the verdict on all that the bench made the account spend."""
+    """`memory_mb`: the edge's RSS by moment. `delta_us`: CPU of a text delta by its way.
+
+    `reconcile`: the verdict on all that the bench made the account spend.
+    """
 
     machine: Mapping[str, str]
     settings: Mapping[str, Any]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from lumen.protocols.canonical.request import Request
@@ -31,19 +32,21 @@ def measure() -> dict[str, float]:
     costs: dict[str, float] = {}
     for upstream, (opening, delta) in _STREAMS.items():
         if upstream in CLIENT_DIALECTS.values():
-            costs[f"{upstream} passed through"] = _least(lambda d=upstream: StreamTap(d).feed, opening, delta)
+            costs[f"{upstream} passed through"] = _least(partial(_passing, upstream), opening, delta)
         for client in CLIENT_DIALECTS.values():
             if client is not upstream:
-                costs[f"{upstream} -> {client}"] = _least(
-                    lambda u=upstream, c=client: _translating(u, c).feed, opening, delta
-                )
+                costs[f"{upstream} -> {client}"] = _least(partial(_translating, upstream, client), opening, delta)
     return costs
 
 
-def _translating(upstream: Dialect, client: Dialect) -> TranslatingTap:
+def _passing(dialect: Dialect) -> Feed:
+    return StreamTap(dialect).feed
+
+
+def _translating(upstream: Dialect, client: Dialect) -> Feed:
     reply = Reply(Request(client, "m", ()), "m", 1_790_000_000, lambda: "0" * 24)
     decoder = stream_decoder(upstream, issuer="vendor", frame_bytes_max=FRAME_BYTES_MAX)
-    return TranslatingTap(decoder, stream_encoder(client, reply))
+    return TranslatingTap(decoder, stream_encoder(client, reply)).feed
 
 
 def _least(new_feed: Callable[[], Feed], opening: Sequence[bytes], delta: bytes) -> float:
@@ -75,7 +78,14 @@ def _chunk(delta: Mapping[str, Any]) -> bytes:
     return _sse({**envelope, "system_fingerprint": None, "choices": [choice], "usage": None})
 
 
-_MESSAGE = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None}
+_MESSAGE: Mapping[str, Any] = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "m",
+    "content": [],
+    "stop_reason": None,
+}
 _ITEM = {"id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
 _PART = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
 _AT = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
