@@ -6,4 +6,4 @@ import os
 # can leave such a child hanging before it becomes the engine.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
-pytest_plugins = ["tests.fixtures.engines", "tests.fixtures.stack"]
+pytest_plugins = ["tests.fixtures.engines", "tests.fixtures.stack", "tests.chaos.table"]
