@@ -46,6 +46,7 @@ def test_acks_lost_and_spool_drained_later(scenario: Scenario, away_s: float) ->
     scenario.prove(f"acks lost, spool drained {away_s:.0f} s later")
 
 
+@LONG
 def test_clickhouse_away(scenario: Scenario) -> None:
     """Hypothesis: without ClickHouse nothing is posted and nothing is lost: answers go on, charges follow."""
     with held_down(scenario.stack, "clickhouse"):
@@ -75,6 +76,7 @@ def test_redis_restored_from_an_older_copy(scenario: Scenario) -> None:
     scenario.prove("Redis restored from an older copy")
 
 
+@LONG
 def test_redis_loses_its_last_moments_right_after_a_grant(scenario: Scenario) -> None:
     """Hypothesis: a failover that loses a grant the edge already spends from loses no charge: what is spent is posted, and
     the edge asserts its lease again."""
