@@ -39,6 +39,7 @@ from services.billing.ledger_queries import LedgerQueries
 from services.billing.ledger_stream import LedgerStream, ensure_streams
 from services.billing.metrics import BillingMetrics
 from services.billing.migrations import load_migrations, migrate
+from services.billing.price_book import PriceBook
 from services.billing.rating import RateBook, Rates
 from services.billing.rebuild import Rebuilder
 from services.billing.reconcile import ContinuousCheck, Reconciler
@@ -59,6 +60,7 @@ class Billing:
 
     consumer: Consumer
     rollups: Rollups
+    price_book: PriceBook
     check: ContinuousCheck
     api: BillingAdmin
     health: Health
@@ -162,7 +164,8 @@ def build(
         interval_s=settings.check_interval_s,
         partitions_per_round=settings.check_partitions,
     )
-    return Billing(consumer, rollups, check, api, health, persistence, registry)
+    price_book = PriceBook(nc, clickhouse, persistence)
+    return Billing(consumer, rollups, price_book, check, api, health, persistence, registry)
 
 
 async def prepare(settings: BillingSettings, nc: Client, clickhouse: ClickHouse, persistence: Persistence) -> None:
@@ -218,6 +221,7 @@ async def serve(settings: BillingSettings, compile_rates: Callable[[bytes], Rate
         if preparing.done() and not lifecycle.stopping.is_set():
             lifecycle.spawn(billing.consumer.run(), name="billing-consumer")
             lifecycle.spawn(billing.rollups.run(), name="billing-rollups")
+            lifecycle.spawn(billing.price_book.run(), name="billing-price-book")
             lifecycle.spawn(billing.check.run(), name="billing-check")
             await server.start()
         await stopping

@@ -85,8 +85,8 @@ def test_a_client_that_closes_at_the_finish_reason(scenario: Scenario, dialect: 
 
 
 def test_the_handler_is_cancelled_during_the_publish(scenario: Scenario) -> None:
-    """Hypothesis: metering belongs to the worker: a client gone while NATS hangs on its entry changes nothing. Pass: one
-    charge of the full price for every answer whose text was begun (its provider stream is drained)."""
+    """Hypothesis: metering belongs to the worker: a client gone while NATS hangs on its entry changes nothing. Pass:
+    one charge of the full price for every answer whose text was begun (its provider stream is drained)."""
     stack, customer = scenario.stack, scenario.customer
     call = make_call(Dialect.OPENAI_CHAT, is_stream=True, model=MODEL, script="tokens=1 input=10")
     price = cost_nanousd(MODEL, input=10, output=1)
@@ -103,8 +103,8 @@ def test_the_handler_is_cancelled_during_the_publish(scenario: Scenario) -> None
 
 
 def test_nats_restarted_then_a_key_revoked(scenario: Scenario) -> None:
-    """Hypothesis: watches are back right after a broker restart. Pass: a key revoked then is refused within a second, and
-    what it was answered before is charged exactly."""
+    """Hypothesis: watches are back right after a broker restart. Pass: a key revoked then is refused within a second,
+    and what it was answered before is charged exactly."""
     stack, customer = scenario.stack, scenario.customer
     call = make_call(Dialect.OPENAI_CHAT, is_stream=False, model=MODEL, script="tokens=1 input=10")
     doomed = stack.admin("POST", "/keys", {"account": customer.account, "group": "default"})
@@ -135,8 +135,8 @@ def revoke(stack: Stack, key_id: str) -> None:
 
 
 def test_70_catalog_revisions_while_an_entry_sits_in_the_spool(scenario: Scenario) -> None:
-    """Hypothesis: an entry is rated by the revision that priced its hold, however long ago. Pass: entries that sat in the
-    spool of a stopped edge through 70 price changes cost what they cost when they were admitted."""
+    """Hypothesis: an entry is rated by the revision that priced its hold, however long ago. Pass: entries that sat in
+    the spool of a stopped edge through 70 price changes cost what they cost when they were admitted."""
     stack, customer = scenario.stack, scenario.customer
     model = "kimi-k2.6"  # nobody else's: the other load keeps its prices
     price = 10 * 950 + 3 * 4000  # nano-USD by the demo catalog

@@ -19,7 +19,14 @@ _TAKEOVER_S_MAX = 15.0
 
 @pytest.mark.parametrize(
     "process",
-    ["edge", "billing", "nats", "valkey", "clickhouse", *(pytest.param(name, marks=LONG) for name in ("auth", "router"))],
+    [
+        "edge",
+        "billing",
+        "nats",
+        "valkey",
+        "clickhouse",
+        *(pytest.param(name, marks=LONG) for name in ("auth", "router")),
+    ],
 )
 def test_kill(scenario: Scenario, process: str) -> None:
     """Hypothesis: kill -9 of any one process loses and doubles nothing, and answers come again by themselves."""
@@ -58,7 +65,7 @@ def _balance(scenario: Scenario) -> int | None:
     account = scenario.customer.account
     with redis.Redis.from_url(scenario.stack.env["LUMEN_REDIS_URL"]) as client:
         value = client.hget(keyspace.account_key(keyspace.partition_of(account), account), "balance")
-    return None if value is None else int(value)  # type: ignore[arg-type]  # the sync client's answer
+    return None if value is None else int(value)
 
 
 @pytest.mark.parametrize("process", [pytest.param(name, marks=LONG) for name in ("billing", "valkey", "auth")])

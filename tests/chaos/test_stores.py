@@ -17,8 +17,8 @@ LONG = pytest.mark.long
 
 
 def test_edge_killed_while_nats_is_away(scenario: Scenario) -> None:
-    """Hypothesis: with NATS down answers go on by the spool; an edge killed then leaves its entries on disk, and its next
-    start drains them first, in order, once."""
+    """Hypothesis: with NATS down answers go on by the spool; an edge killed then leaves its entries on disk, and its
+    next start drains them first, in order, once."""
     stack = scenario.stack
     edge = stack.pid("edge")
     with held_down(stack, "nats"):
@@ -34,8 +34,8 @@ def test_edge_killed_while_nats_is_away(scenario: Scenario) -> None:
 
 @pytest.mark.parametrize("away_s", [3.0, pytest.param(150.0, marks=[LONG, pytest.mark.timeout(600)])])
 def test_acks_lost_and_spool_drained_later(scenario: Scenario, away_s: float) -> None:
-    """Hypothesis: a NATS that hangs takes what is in its sockets when it wakes, long after the edge has spooled the same
-    batches; no window of time (NATS' own is two minutes) is needed to keep one copy of each."""
+    """Hypothesis: a NATS that hangs takes what is in its sockets when it wakes, long after the edge has spooled the
+    same batches; no window of time (NATS' own is two minutes) is needed to keep one copy of each."""
     stack = scenario.stack
     with paused(stack.pid("nats")):
         scenario.load.until_ended(min(scenario.requests, 500))
@@ -78,8 +78,8 @@ def test_redis_restored_from_an_older_copy(scenario: Scenario) -> None:
 
 @LONG
 def test_redis_loses_its_last_moments_right_after_a_grant(scenario: Scenario) -> None:
-    """Hypothesis: a failover that loses a grant the edge already spends from loses no charge: what is spent is posted, and
-    the edge asserts its lease again."""
+    """Hypothesis: a failover that loses a grant the edge already spends from loses no charge: what is spent is posted,
+    and the edge asserts its lease again."""
     stack = scenario.stack
     late = stack.customer("10")
     copy = back_up(stack, "valkey")

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 
 class TamperingProxy:
-    """For one client. `url` is the broker's, through the proxy. Of a hundred deliveries about `percent` are tampered with, decided by
-    `seed`. Use as an async context manager."""
+    """For one client. `url` is the broker's, through the proxy. Of a hundred deliveries about `percent` are tampered
+    with, decided by `seed`. Use as an async context manager."""
 
     def __init__(self, upstream_url: str, *, percent: int = 10, seed: int = 1) -> None:
         self._upstream = urlsplit(upstream_url)
@@ -42,9 +42,7 @@ class TamperingProxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream = await asyncio.open_connection(
-            self._upstream.hostname, self._upstream.port, limit=16 * 1024 * 1024
-        )
+        upstream = await asyncio.open_connection(self._upstream.hostname, self._upstream.port, limit=16 * 1024 * 1024)
         pumps = [
             asyncio.create_task(_copy(reader, upstream[1])),
             asyncio.create_task(self._tamper(upstream[0], writer)),
