@@ -31,7 +31,9 @@ class BillingSettings(ServiceSettings):
 
     group_messages_max: int = 8192
     group_bytes_max: int = 4 * 1024 * 1024
-    group_linger_s: float = Field(default=0.1, description="how long a first message waits for company")
+    group_linger_s: float = Field(
+        default=0.5, description="how long a first message waits for company, unless a credit comes"
+    )
     catalog_revisions_max: int = Field(default=128, description="revisions kept compiled")
 
     rollup_interval_s: float = 5.0

@@ -24,11 +24,12 @@ from services.billing.row_checks import RowChecks
 from tests.integration.billing.conftest import RunningBilling, World, eventually, usage_entry
 
 Start = Callable[..., RunningBilling]
+Build = Callable[..., Reconciler]
 
 
 @pytest.fixture
-def reconciler(world: World) -> Callable[[RunningBilling], Reconciler]:
-    def build(billing: RunningBilling) -> Reconciler:
+def reconciler(world: World) -> Build:
+    def build(billing: RunningBilling, catch_up_s_max: float = 20.0) -> Reconciler:
         sink = ClickHouseSink(world.clickhouse)
         return Reconciler(
             range(keyspace.PARTITIONS),
@@ -37,13 +38,10 @@ def reconciler(world: World) -> Callable[[RunningBilling], Reconciler]:
             redis=RedisSink(world.redis),
             balances=BalanceCheck(world.clickhouse, LedgerQueries(world.clickhouse), world.redis),
             rows=RowChecks(world.clickhouse, sink, billing.parts.rollups),
-            catch_up_s_max=1.0,
+            catch_up_s_max=catch_up_s_max,
         )
 
     return build
-
-
-Build = Callable[[RunningBilling], Reconciler]
 
 
 def failed(report: Report) -> dict[str, list[str]]:
@@ -141,7 +139,7 @@ async def test_a_ledger_not_posted_is_named(world: World, start_billing: Start, 
     billing = await used(world, start_billing)
     await billing.kill()
     await world.use("acc-1")
-    (first, *_) = failed(await reconciler(billing).run())["ledger_posted"]
+    (first, *_) = failed(await reconciler(billing, catch_up_s_max=1.0).run())["ledger_posted"]
     assert "behind the ledger" in first
 
 
