@@ -46,6 +46,9 @@ def dead_letter_subject(partition: int) -> str:
     return f"dead_letter.{partition}"
 
 
+# Header of a message that `lumen ledger adopt` appended again: its entries were posted before, at epoch:sequence.
+ADOPTED_HEADER = "Lumen-Adopted"
+
 CREDIT_PRODUCER_PREFIX = "credit-"
 
 

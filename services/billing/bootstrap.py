@@ -24,8 +24,10 @@ from lumen.platform.lifecycle import Lifecycle
 from lumen.platform.ops_server import OpsServer
 from lumen.platform.ordered_reader import OrderedReader
 from protos import billing_pb2_grpc
+from services.billing.adoption import Adoption
 from services.billing.applier import Applier
 from services.billing.balance_check import BalanceCheck
+from services.billing.balance_rebuild import BalanceRebuild
 from services.billing.balances import Balances
 from services.billing.clickhouse_sink import ClickHouseSink
 from services.billing.consumer import Consumer, GroupLimits
@@ -37,6 +39,7 @@ from services.billing.grpc_api import BillingAdmin
 from services.billing.health import Health, Persistence
 from services.billing.ledger_queries import LedgerQueries
 from services.billing.ledger_stream import LedgerStream, ensure_streams
+from services.billing.lost_batches import PostedBatches
 from services.billing.metrics import BillingMetrics
 from services.billing.migrations import load_migrations, migrate
 from services.billing.price_book import PriceBook
@@ -45,6 +48,7 @@ from services.billing.rebuild import Rebuilder
 from services.billing.reconcile import ContinuousCheck, Reconciler
 from services.billing.recovery import Recovery, StartPlan
 from services.billing.redis_sink import RedisSink
+from services.billing.replay import Replays
 from services.billing.rollups import Rollups
 from services.billing.row_checks import RowChecks
 from services.billing.settings import BillingSettings
@@ -156,6 +160,9 @@ def build(
             rows=RowChecks(clickhouse, rows, rollups),
             catch_up_s_max=settings.reconcile_catch_up_s_max,
         ),
+        Replays(nc, clickhouse),
+        BalanceRebuild(redis, ledger, recovery, rows, balances_sink, partitions),
+        Adoption(nc, ledger, recovery, rows, PostedBatches(clickhouse), partitions),
     )
     check = ContinuousCheck(
         partitions,

@@ -203,3 +203,28 @@ def test_statements_close_month_by_month(stack: Stack, client: httpx.Client, new
     assert "3.000000001" in command.stdout
     empty = client.get(get, params={"month": "2025-01"}).json()
     assert [empty[name]["nanousd"] for name in figures] == [0] * 6
+
+
+def test_an_operator_lists_and_replays_dead_letters(
+    stack: Stack, client: httpx.Client, new_account: NewAccount
+) -> None:
+    account = new_account()
+    stack.use(account, [usage_entry(account, f"{account}-d", model="m9")], f"edge-{account}")
+    option = ("--state-dir", str(stack.state_dir), "--json")
+    deadline = time.monotonic() + 15
+    while not (found := json.loads(stack.lumen("ledger", "dead-letter", "list", *option).stdout)["dead_letters"]):
+        assert time.monotonic() < deadline
+    [letter] = [letter for letter in found if letter["account"] == account]
+    assert (letter["reason"], letter["is_replayed"]) == ("not_ratable", False)
+    revision = client.post("/admin/v1/catalog", json={"content": CATALOG.replace("m2", "m9")}).json()
+    named = ("--revision", str(revision["revision"]))
+    replayed = stack.lumen("ledger", "dead-letter", "replay", letter["id"], *named, *option)
+    assert replayed.returncode == ExitCode.OK, replayed.stderr
+    client.post("/admin/v1/catalog", json={"content": CATALOG})
+    again = json.loads(stack.lumen("ledger", "dead-letter", "replay", letter["id"], *option).stdout)
+    assert again["already_existed"] is True
+    assert explained(client, f"{account}-d")["agrees"] is True
+    assert stack.lumen("ledger", "dead-letter", "replay", "1-2-3", *option).returncode == ExitCode.INVALID_INPUT
+    assert json.loads(stack.lumen("ledger", "rebuild", *option).stdout)["partitions"] == 64
+    assert json.loads(stack.lumen("ledger", "adopt", *option).stdout)["partitions"] == []
+    assert stack.lumen("reconcile", "--account", account, *option).returncode == ExitCode.OK
