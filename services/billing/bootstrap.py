@@ -45,7 +45,7 @@ from services.billing.migrations import load_migrations, migrate
 from services.billing.price_book import PriceBook
 from services.billing.rating import RateBook, Rates
 from services.billing.rebuild import Rebuilder
-from services.billing.reconcile import ContinuousCheck, Reconciler
+from services.billing.reconcile import ContinuousCheck, ContinuousProof, Reconciler
 from services.billing.recovery import Recovery, StartPlan
 from services.billing.redis_sink import RedisSink
 from services.billing.replay import Replays
@@ -66,6 +66,7 @@ class Billing:
     rollups: Rollups
     price_book: PriceBook
     check: ContinuousCheck
+    proof: ContinuousProof
     api: BillingAdmin
     health: Health
     persistence: Persistence
@@ -140,6 +141,15 @@ def build(
     )
     balances = Balances(redis)
     balance_check = BalanceCheck(clickhouse, queries, redis)
+    reconciler = Reconciler(
+        partitions,
+        ledger=ledger,
+        clickhouse=rows,
+        redis=balances_sink,
+        balances=balance_check,
+        rows=RowChecks(clickhouse, rows, rollups),
+        catch_up_s_max=settings.reconcile_catch_up_s_max,
+    )
     api = BillingAdmin(
         Credits(
             nc,
@@ -151,15 +161,7 @@ def build(
             posted_wait_s_max=settings.credit_posted_wait_s_max,
         ),
         balances,
-        Reconciler(
-            partitions,
-            ledger=ledger,
-            clickhouse=rows,
-            redis=balances_sink,
-            balances=balance_check,
-            rows=RowChecks(clickhouse, rows, rollups),
-            catch_up_s_max=settings.reconcile_catch_up_s_max,
-        ),
+        reconciler,
         Replays(nc, clickhouse),
         BalanceRebuild(redis, ledger, recovery, rows, balances_sink, partitions),
         Adoption(nc, ledger, recovery, rows, PostedBatches(clickhouse), partitions),
@@ -172,7 +174,8 @@ def build(
         partitions_per_round=settings.check_partitions,
     )
     price_book = PriceBook(nc, clickhouse, persistence)
-    return Billing(consumer, rollups, price_book, check, api, health, persistence, registry)
+    proof = ContinuousProof(reconciler, metrics, interval_s=settings.proof_interval_s)
+    return Billing(consumer, rollups, price_book, check, proof, api, health, persistence, registry)
 
 
 async def prepare(settings: BillingSettings, nc: Client, clickhouse: ClickHouse, persistence: Persistence) -> None:
@@ -230,6 +233,7 @@ async def serve(settings: BillingSettings, compile_rates: Callable[[bytes], Rate
             lifecycle.spawn(billing.rollups.run(), name="billing-rollups")
             lifecycle.spawn(billing.price_book.run(), name="billing-price-book")
             lifecycle.spawn(billing.check.run(), name="billing-check")
+            lifecycle.spawn(billing.proof.run(), name="billing-proof")
             await server.start()
         await stopping
     finally:

@@ -39,6 +39,9 @@ class BillingSettings(ServiceSettings):
     rollup_interval_s: float = 5.0
     check_interval_s: float = Field(default=60.0, description="between rounds of the continuous balance check")
     check_partitions: int = Field(default=8, description="partitions per round")
+    proof_interval_s: float = Field(
+        default=600.0, description="between whole proofs (reconcile), whose drifts are metrics"
+    )
     credit_posted_wait_s_max: float = 3.0
     reconcile_catch_up_s_max: float = 10.0
     start_wait_s_max: float = Field(default=60.0, description="for NATS at start; the other stores are waited for ever")

@@ -181,3 +181,29 @@ async def test_a_rollup_flush_that_fails_keeps_everything_due() -> None:
         await rollups.flush()
     assert registry.get_sample_value("lumen_billing_rollup_pending_hours") == 1
     await away.close()
+
+
+async def test_a_reservation_of_a_lease_that_is_not_open_is_named(
+    world: World, start_billing: Start, reconciler: Build
+) -> None:
+    billing = await used(world, start_billing)
+    partition = keyspace.partition_of("acc-2")
+    await world.redis.hset(keyspace.account_key(partition, "acc-2"), "g:edge-7.1", 500)
+    (drift,) = failed(await reconciler(billing).run())["reserved_equals_open_leases"]
+    assert "account acc-2, lease edge-7.1: reserves 500 and is not open" in drift
+    await world.redis.hset(keyspace.beats_key(partition), "edge-7.1", "beat")
+    assert (await reconciler(billing).run()).is_ok
+
+
+async def test_the_continuous_proof_exports_every_check(world: World, start_billing: Start) -> None:
+    billing = await used(world, start_billing)
+    await billing.parts.proof.prove()
+    checks = ("balances_equal_ledger", "reserved_equals_open_leases", "batch_numbers_contiguous", "rollups_equal_rows")
+    assert [billing.metric("lumen_billing_proof_drifts", check=check) for check in checks] == [0, 0, 0, 0]
+    batch = Batch("edge-9", partition := keyspace.partition_of("acc-2"), 2, [usage_entry("acc-2", "gap")])
+    await world.nc.jetstream().publish(keyspace.subject(partition, "edge-9"), encode_batch(batch))
+    world.expected["acc-2"] -= 105
+    await eventually(world.balances_agree)
+    await billing.parts.proof.prove()
+    assert billing.metric("lumen_billing_proof_drifts", check="batch_numbers_contiguous") == 1
+    assert billing.metric("lumen_billing_proof_timestamp_seconds") > 0
