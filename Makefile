@@ -9,7 +9,7 @@ CHAOS_REQUESTS := 1500
 CODE := lumen services simulator deploy tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check format lint types imports protos protos-check chaos bench clean
+.PHONY: help setup run test test-all check format lint types imports protos protos-check chaos bench bench-billing clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -61,6 +61,10 @@ chaos: setup ## every chaos scenario with thousands of requests, and the table o
 
 bench: setup ## CPU per request and per stream, as ratios to nginx in the same run (needs nginx and wrk)
 	$(BIN)/python -m tests.load.bench $(BENCH_ARGS)
+	$(BIN)/python -m tests.load.billing
+
+bench-billing: setup ## entries per second that one billing process posts, its lag, and CPU per entry
+	$(BIN)/python -m tests.load.billing $(BENCH_ARGS)
 
 clean: ## remove the virtual environment and the default state directory
 	rm -rf $(VENV) .lumen
