@@ -114,9 +114,12 @@ class Adoption:
             producer = message.subject.split(".", 2)[2]
             found.last_sequences[producer] = message.sequence
             try:
-                number = decode_batch_head(message.data).number
+                head = decode_batch_head(message.data)
             except UNREADABLE:
                 continue  # a dead letter, here or there
+            if (head.producer, head.partition) != (producer, partition) or head.number < 1:
+                continue  # likewise
+            number = head.number
             found.last_numbers[producer] = max(number, found.last_numbers.get(producer, 0))
             if message.headers is not None and keyspace.ADOPTED_HEADER in message.headers:
                 continue  # of an adoption that was interrupted

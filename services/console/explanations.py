@@ -135,7 +135,7 @@ class Explanations:
             {"request_id": request_id},
         )
         if not rows:
-            raise ConsoleError(f"no entry of request {request_id} has been posted", kind="not_found")
+            raise ConsoleError(await self._why_not(request_id), kind="not_found")
         catalogs: dict[int, Catalog] = {}
         entries = []
         for row in rows:
@@ -153,6 +153,17 @@ class Explanations:
             posted_usd=format_usd(posted),
             entries=entries,
         )
+
+    async def _why_not(self, request_id: str) -> str:
+        rows = await self._rows(
+            "SELECT epoch, `partition`, sequence, `index`, reason FROM dead_letters FINAL"
+            " WHERE request_id = {request_id:String} ORDER BY epoch DESC, sequence DESC LIMIT 1",
+            {"request_id": request_id},
+        )
+        if not rows:
+            return f"no entry of request {request_id} has been posted"
+        *place, reason = rows[0]
+        return f"request {request_id} is dead letter {'-'.join(map(str, place))} ({reason}): recorded, not charged"
 
     async def _catalog(self, revision: int) -> Catalog:
         rows = await self._rows(

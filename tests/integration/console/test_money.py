@@ -216,6 +216,8 @@ def test_an_operator_lists_and_replays_dead_letters(
         assert time.monotonic() < deadline
     [letter] = [letter for letter in found if letter["account"] == account]
     assert (letter["reason"], letter["is_replayed"]) == ("not_ratable", False)
+    refused = stack.lumen("explain", f"{account}-d", *option)
+    assert (refused.returncode, letter["id"] in refused.stderr) == (ExitCode.NOT_FOUND, True)
     revision = client.post("/admin/v1/catalog", json={"content": CATALOG.replace("m2", "m9")}).json()
     named = ("--revision", str(revision["revision"]))
     replayed = stack.lumen("ledger", "dead-letter", "replay", letter["id"], *named, *option)
