@@ -140,6 +140,8 @@ def _ending(answer: Answer) -> dict[str, Any]:
 
 def _usage(answer: Answer) -> dict[str, Any]:
     usage = answer.usage
+    if answer.script.usage == "input_only":
+        return {"input_tokens": usage.input}
     members = {
         "input_tokens": usage.input,
         "cache_creation_input_tokens": usage.cache_write_5m + usage.cache_write_1h,

@@ -90,7 +90,7 @@ class OpenAIChat(Dialect):
                 last["usage"] = usage
             on_finish = {"usage": usage} if where == "finish" else riding
             frames.append(sse_frame({**envelope, "choices": [last], **on_finish}))
-        if where == "default" and prompt.include_usage:
+        if where in ("default", "input_only") and prompt.include_usage:
             frames.append(alone)
         if not answer.script.no_done:
             frames.append(_DONE)
@@ -184,6 +184,8 @@ def _usage(answer: Answer) -> dict[str, Any]:
     details: dict[str, int] = {"cached_tokens": usage.cache_read, "audio_tokens": 0}
     if usage.cache_write_5m or usage.cache_write_1h:
         details["cache_write_tokens"] = usage.cache_write_5m + usage.cache_write_1h
+    if answer.script.usage == "input_only":
+        return {"prompt_tokens": usage.prompt}
     match answer.script.cached_as:
         case "hit_tokens":
             members["prompt_cache_hit_tokens"] = usage.cache_read

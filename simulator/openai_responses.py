@@ -130,6 +130,8 @@ def _finished(answer: Answer, items: list[Item]) -> dict[str, Any]:
 
 def _usage(answer: Answer) -> dict[str, Any]:
     usage = answer.usage
+    if answer.script.usage == "input_only":
+        return {"input_tokens": usage.prompt}
     return {
         "input_tokens": usage.prompt,
         "input_tokens_details": {

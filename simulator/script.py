@@ -72,7 +72,9 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     cache_write_1h: Count = 0
     output: Count | None = None
     reasoning: Count | None = None
-    usage: Literal["default", "none", "every", "finish", "inside_choice", "before_finish", "start"] = "default"
+    usage: Literal["default", "none", "input_only", "every", "finish", "inside_choice", "before_finish", "start"] = (
+        "default"
+    )
     cached_as: Literal["details", "hit_tokens", "top_level"] = "details"
 
     # Errors in place of an answer

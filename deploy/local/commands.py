@@ -29,18 +29,18 @@ _DOWN_TIMEOUT_S = 60.0
 _POLL_S = 0.05
 
 
-def up(options: UpOptions) -> None:
-    """Stay in the foreground until Ctrl-C."""
+def up(options: UpOptions, *, as_json: bool = False) -> None:
+    """Stay in the foreground until Ctrl-C. `as_json`: print the variables of the env file when everything is ready."""
     started = time.monotonic()
 
     def on_ready(env: dict[str, str]) -> None:
         _say(f"everything is ready after {time.monotonic() - started:.1f} s")
-        print(next_steps(options.layout.state_dir, env, _command(), is_detached=False), flush=True)
+        _tell(options.layout, env, is_detached=False, as_json=as_json)
 
     asyncio.run(run_stack(options, on_ready, _say))
 
 
-def up_detached(options: UpOptions) -> None:
+def up_detached(options: UpOptions, *, as_json: bool = False) -> None:
     """Return when everything is ready, with the stack in a session of its own."""
     layout = options.layout
     layout.logs.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def up_detached(options: UpOptions) -> None:
         error = LocalStackError(outcome["message"])
         error.exit_code = ExitCode(outcome["exit_code"])
         raise error
-    print(next_steps(layout.state_dir, load_env(layout.env_file), _command(), is_detached=True), flush=True)
+    _tell(layout, load_env(layout.env_file), is_detached=True, as_json=as_json)
 
 
 def run_detached(options: UpOptions, report_fd: int) -> int:
@@ -132,6 +132,11 @@ def up_options(state_dir: Path, base_port: int, catalog: Path | None) -> UpOptio
         refused = LocalStackError(str(error))
         refused.exit_code = ExitCode.USAGE
         raise refused from error
+
+
+def _tell(layout: Layout, env: dict[str, str], *, is_detached: bool, as_json: bool) -> None:
+    text = json.dumps(env) if as_json else next_steps(layout.state_dir, env, _command(), is_detached=is_detached)
+    print(text, flush=True)
 
 
 def _command() -> str:

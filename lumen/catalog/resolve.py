@@ -93,14 +93,10 @@ def matches(group: Group, code: str) -> bool:
     return any(fnmatchcase(code, pattern) for pattern in group.models)
 
 
-def select(
-    resolution: Resolution, dialect: str, random: Random, *, is_usable: Callable[[Channel], bool]
-) -> list[Target]:
-    """The targets to attempt, in order: those that speak `dialect` and are usable, lowest priority number first,
-    weighted random within a priority. Empty when there is none."""
-    candidates = [
-        target for target in resolution.targets if dialect in target.channel.dialects and is_usable(target.channel)
-    ]
+def select(resolution: Resolution, random: Random, *, is_usable: Callable[[Channel], bool]) -> list[Target]:
+    """The targets to attempt, in order: the usable ones, lowest priority number first, weighted random within a
+    priority. Empty when there is none."""
+    candidates = [target for target in resolution.targets if is_usable(target.channel)]
     if len(candidates) < 2:
         return candidates
     # Efraimidis and Spirakis (2006): sorting by u^(1/weight), largest first, is weighted sampling without replacement.

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lumen.cli.admin_client import AsJson
 from lumen.cli.env_file import find_state_dir
 from lumen.cli.exit_codes import ExitCode
 
@@ -22,7 +23,7 @@ SERVICES = ("edge", "auth", "router", "billing", "console")
 _DEFAULT_BASE_PORT = 7080
 
 StateDir = Annotated[
-    Path | None, typer.Option("--state-dir", help="Where the stack keeps its data [LUMEN_STATE_DIR, else .lumen].")
+    Path | None, typer.Option("--state-dir", help="Where the stack keeps its data (LUMEN_STATE_DIR, else .lumen).")
 ]
 
 
@@ -41,7 +42,8 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready.")] = False,
     state_dir: StateDir = None,
     base_port: Annotated[int, typer.Option(help="The first of the 15 ports used.")] = _DEFAULT_BASE_PORT,
-    catalog: Annotated[Path | None, typer.Option(help="Apply this catalog [first start: the demo catalog].")] = None,
+    catalog: Annotated[Path | None, typer.Option(help="Apply this catalog (first start: the demo catalog).")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Start the whole of Lumen on this machine: engines, simulator, services, a demo account and key."""
     with _local_stack_errors():
@@ -49,23 +51,23 @@ def up(
 
         options = commands.up_options(find_state_dir(state_dir), base_port, catalog)
         if detach:
-            commands.up_detached(options)
+            commands.up_detached(options, as_json=as_json)
         else:
-            commands.up(options)
+            commands.up(options, as_json=as_json)
 
 
-def down(state_dir: StateDir = None) -> None:
+def down(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Stop the stack of this state directory; its data stays."""
     with _local_stack_errors():
         from deploy.local import commands
 
         commands.down(find_state_dir(state_dir))
-        print("stopped")
+        print(json.dumps({"is_running": False}) if as_json else "stopped")
 
 
 def status(
     state_dir: StateDir = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the processes of the stack. Exit code 0: all ready; 1: not all; 3: not running."""
     with _local_stack_errors():

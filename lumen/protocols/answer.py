@@ -14,6 +14,7 @@ from lumen.money.usage import TokenUsage
 from lumen.protocols.anthropic_messages.usage import decode_usage as decode_anthropic_usage
 from lumen.protocols.attachments import is_set, text_of
 from lumen.protocols.dialects import Dialect
+from lumen.protocols.gemini_generate.usage import decode_usage as decode_gemini_usage
 from lumen.protocols.openai_chat.usage import decode_usage as decode_chat_usage
 from lumen.protocols.openai_responses.stream import finish_reason_of
 from lumen.protocols.openai_responses.usage import decode_usage as decode_responses_usage
@@ -29,7 +30,12 @@ class _Choice(msgspec.Struct):
     usage: Raw = Raw()
 
 
+class _Candidate(msgspec.Struct):
+    finishReason: Raw = Raw()
+
+
 _choices = msgspec.json.Decoder(list[_Choice])
+_candidates = msgspec.json.Decoder(list[_Candidate])
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,8 @@ class Answer:
 
 
 def read_answer(dialect: Dialect, body: bytes) -> Answer:
-    """Raises UpstreamProtocolError when the body is no JSON object. Its long members are skipped, not decoded."""
+    """Raises UpstreamProtocolError for what is no answer of this dialect, also `{}` and an empty `choices`: nobody
+    pays for nothing. Its long members are skipped, not decoded."""
     try:
         members = _members.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -64,25 +71,47 @@ def _read_chat(members: Mapping[str, Raw]) -> Answer:
     holders = [members.get("usage"), *(choice.usage for choice in choices)]
     reading = _usage_of(next((raw for raw in holders if is_set(raw)), None), decode_chat_usage)
     reason = next((text_of(choice.finish_reason) or "" for choice in choices), "")
-    return _answer(members, reading, reason, is_error=is_set(members.get("error")))
+    return _answer(members, reading, reason, is_error=is_set(members.get("error")), is_empty=not choices)
 
 
 def _read_responses(members: Mapping[str, Raw]) -> Answer:
     reading = _usage_of(members.get("usage"), decode_responses_usage)
     ending = {name: _value(members.get(name)) for name in ("status", "incomplete_details")}
     is_error = ending["status"] == "failed" or is_set(members.get("error"))
-    return _answer(members, reading, finish_reason_of(ending), is_error=is_error)
+    is_empty = not (is_set(members.get("output")) or is_set(members.get("status")))
+    return _answer(members, reading, finish_reason_of(ending), is_error=is_error, is_empty=is_empty)
 
 
 def _read_anthropic(members: Mapping[str, Raw]) -> Answer:
     reading = _usage_of(members.get("usage"), decode_anthropic_usage)
     is_error = text_of(members.get("type")) == "error" or is_set(members.get("error"))
-    return _answer(members, reading, text_of(members.get("stop_reason")) or "", is_error=is_error)
+    is_empty = not (is_set(members.get("content")) or is_set(members.get("stop_reason")))
+    return _answer(members, reading, text_of(members.get("stop_reason")) or "", is_error=is_error, is_empty=is_empty)
 
 
-def _answer(members: Mapping[str, Raw], reading: UsageReading, reason: str, *, is_error: bool) -> Answer:
+def _read_gemini(members: Mapping[str, Raw]) -> Answer:
+    reading = _usage_of(members.get("usageMetadata"), decode_gemini_usage)
+    candidates = _candidates.decode(members["candidates"]) if is_set(members.get("candidates")) else []
+    reason = next((text_of(candidate.finishReason) or "" for candidate in candidates), "")
+    if not reason and isinstance(feedback := _value(members.get("promptFeedback")), dict):
+        reason = str(feedback.get("blockReason") or "")
+    is_error, is_empty = is_set(members.get("error")), not (candidates or reason)
+    return _answer(members, reading, reason, is_error=is_error, is_empty=is_empty, identifier="responseId")
+
+
+def _answer(
+    members: Mapping[str, Raw],
+    reading: UsageReading,
+    reason: str,
+    *,
+    is_error: bool,
+    is_empty: bool,
+    identifier: str = "id",
+) -> Answer:
+    if is_empty and not is_error:
+        raise UpstreamProtocolError("the answer is empty")
     error = UpstreamStreamError(message_of({"error": _value(members.get("error"))})) if is_error else None
-    return Answer(reading.usage, reason, reading.anomalies, is_error, error, text_of(members.get("id")))
+    return Answer(reading.usage, reason, reading.anomalies, is_error, error, text_of(members.get(identifier)))
 
 
 def _usage_of(raw: Raw | None, decode: Callable[[Mapping[str, Any]], UsageReading]) -> UsageReading:
@@ -100,6 +129,7 @@ _READERS: Mapping[Dialect, Callable[[Mapping[str, Raw]], Answer]] = {
     Dialect.OPENAI_CHAT: _read_chat,
     Dialect.OPENAI_RESPONSES: _read_responses,
     Dialect.ANTHROPIC_MESSAGES: _read_anthropic,
+    Dialect.GEMINI_GENERATE: _read_gemini,
 }
 
 _TEXT: Mapping[Dialect, re.Pattern[bytes]] = {
@@ -108,5 +138,6 @@ _TEXT: Mapping[Dialect, re.Pattern[bytes]] = {
         (Dialect.OPENAI_CHAT, b"content|reasoning_content|reasoning|refusal|arguments"),
         (Dialect.OPENAI_RESPONSES, b"text|refusal|arguments|input"),
         (Dialect.ANTHROPIC_MESSAGES, b"text|thinking"),
+        (Dialect.GEMINI_GENERATE, b"text"),
     )
 }

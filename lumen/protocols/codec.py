@@ -81,7 +81,8 @@ class Reply:
 class StreamDecoder(Protocol):
     """An upstream's bytes -> events, however they are split. `anomalies` counts what broke the dialect's rules."""
 
-    anomalies: int
+    @property
+    def anomalies(self) -> int: ...
 
     def feed(self, data: bytes) -> list[Event]:
         """Raises UpstreamProtocolError when a frame grows beyond the limit."""

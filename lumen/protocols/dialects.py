@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from urllib.parse import quote
 
 
 class Dialect(StrEnum):
@@ -27,9 +28,10 @@ _UPSTREAM_PATHS: Mapping[Dialect, str] = {
 }
 
 
-def upstream_path(dialect: Dialect) -> str:
-    """What follows a channel's base URL, which is the one the vendor's own SDK takes.
-
-    Raises KeyError for Gemini, whose path names the model and the method.
-    """
+def upstream_path(dialect: Dialect, *, model: str = "", is_stream: bool = False) -> str:
+    """What follows a channel's base URL, which is the one the vendor's own SDK takes. Gemini's names `model` (the
+    channel's name for it) and the method; the other dialects' path is always the same."""
+    if dialect is Dialect.GEMINI_GENERATE:
+        method = "streamGenerateContent?alt=sse" if is_stream else "generateContent"
+        return f"/v1beta/models/{quote(model, safe='')}:{method}"
     return _UPSTREAM_PATHS[dialect]

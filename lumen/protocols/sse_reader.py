@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from lumen.protocols.sse import frame_data, frames_end, split_frames
@@ -10,6 +12,8 @@ from lumen.protocols.stream_reader import UpstreamProtocolError
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 # CR LF CR LF
 _FRAME_END_BYTES_MAX = 4
+# What most reads are: one event of one line of data.
+_ORDINARY = re.compile(rb"(?:event: [^\r\n]*\n)?data: ([^\r\n]*)\n\n")
 
 
 class SseReader:
@@ -30,6 +34,9 @@ class SseReader:
         complete = self.complete_frames(data)
         if not complete:
             return []
+        ordinary = _ORDINARY.fullmatch(complete)
+        if ordinary is not None:
+            return [ordinary[1]]
         return [said for frame in split_frames(complete) if (said := frame_data(frame)) is not None]
 
     def close(self) -> list[bytes]:

@@ -34,6 +34,11 @@ _KIND_BY_SIGN = (
     ("invalid_request", ErrorKind.INVALID_REQUEST),
     ("invalid_prompt", ErrorKind.INVALID_REQUEST),
     ("context_length", ErrorKind.INVALID_REQUEST),
+    # Gemini's `status`.
+    ("unavailable", ErrorKind.OVERLOADED),
+    ("resource_exhausted", ErrorKind.RATE_LIMIT),
+    ("deadline_exceeded", ErrorKind.UPSTREAM_TIMEOUT),
+    ("invalid_argument", ErrorKind.INVALID_REQUEST),
 )
 
 

@@ -6,10 +6,8 @@ The steady state is synchronous: key, route and lease are all looked up in memor
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import math
 import time
-from typing import Protocol
 
 from lumen.catalog.document import Group
 from lumen.catalog.resolve import Resolution
@@ -17,21 +15,14 @@ from lumen.protocols.claude_code import is_claude_code
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.peek import InvalidRequest, Peek, peek
+from services.edge.client_address import parse_address
 from services.edge.key_cache import ApiKey, AuthUnreachable, KeyCache
 from services.edge.rate_limits import RateLimiter
+from services.edge.request_head import RequestHead
 from services.edge.route_tables import RouterUnreachable, RouteTables
 
 KEY_PREFIX = b"sk-lumen-"
 _AUTHORIZATION_BYTES_MAX = 512
-
-
-class RequestHead(Protocol):
-    """What admission reads of the HTTP request."""
-
-    path: str
-    query: bytes
-    fields: dict[bytes, bytes]
-    client_ip: str
 
 
 class Admission:
@@ -67,7 +58,7 @@ class Admission:
         if key.is_account_suspended:
             raise ApiError(ErrorKind.PERMISSION, "This account is suspended.")
         if key.networks:
-            address = ipaddress.ip_address(client_ip) if client_ip else None
+            address = parse_address(client_ip)
             if address is None or not any(address in network for network in key.networks):
                 raise ApiError(ErrorKind.PERMISSION, "This API key may not be used from your IP address.")
 
@@ -80,21 +71,25 @@ class Admission:
             raise ApiError(ErrorKind.PERMISSION, f"The group of this API key ({key.group}) does not exist any more.")
         return group
 
-    def read_request(self, dialect: Dialect, body: bytes, group: Group, head: RequestHead) -> Peek:
+    def read_request(
+        self,
+        dialect: Dialect,
+        body: bytes,
+        group: Group,
+        head: RequestHead,
+        *,
+        is_output_cap_required: bool = True,
+    ) -> Peek:
         """Parse what decides. Raises ApiError 403 (client) before 400, as a restricted group owes strangers no more."""
         try:
-            peeked = peek(dialect, body)
+            peeked = peek(dialect, body, is_output_cap_required=is_output_cap_required)
         except InvalidRequest as error:
             if group.clients:
                 raise _wrong_client(group) from error
             raise ApiError(ErrorKind.INVALID_REQUEST, error.message, param=error.param, code=error.code) from error
-        self.check_client(group, head, peeked)
-        return peeked
-
-    def check_client(self, group: Group, head: RequestHead, peeked: Peek) -> None:
-        """Raises ApiError 403 when the group is restricted and this is not its client."""
         if group.clients and not is_claude_code(_path_query(head), head.fields, peeked):
             raise _wrong_client(group)
+        return peeked
 
     async def resolve(self, key: ApiKey, model: str) -> Resolution:
         """Raises ApiError 404, 403 (the key's model list), 503."""

@@ -22,6 +22,7 @@ from services.edge.admission import Admission
 from services.edge.attempts import Attempts
 from services.edge.client_address import ClientAddresses
 from services.edge.count_tokens import CountTokens
+from services.edge.departures import Departures
 from services.edge.http_api import EdgeApp, create_rest
 from services.edge.http_protocol import limited
 from services.edge.keepalive import Keepalives
@@ -37,8 +38,7 @@ from services.edge.provider_workers.metrics import WorkerMetrics
 from services.edge.provider_workers.registry import ProviderWorkers
 from services.edge.rate_limits import RateLimiter
 from services.edge.recording import Recording
-from services.edge.relay_single import SingleRelay
-from services.edge.relay_stream import StreamRelay
+from services.edge.request_guard import RequestGuard
 from services.edge.route_tables import RouteTables
 from services.edge.settings import EdgeSettings
 from services.edge.watches import AuthWatch, RouterWatch
@@ -58,7 +58,7 @@ class Edge:
     """Everything one process runs."""
 
     app: EdgeApp
-    endpoint: ModelEndpoint
+    metrics: EdgeMetrics
     metering: Metering
     keepalives: Keepalives
     tables: RouteTables
@@ -105,30 +105,24 @@ def build(
     metering = Metering(identity, outbox, leases)
     admission = Admission(keys, tables, RateLimiter(settings.key_cache_entries_max))
     addresses = ClientAddresses(settings.trusted_proxies)
-    keepalives = Keepalives(settings.keepalive_interval_s, settings.client_stalled_s_max, metrics)
+    keepalives = Keepalives(settings.keepalive_interval_s, metrics)
     recording = Recording(metering, admission, identity.boot, metrics)
-    endpoint = ModelEndpoint(
-        admission,
-        Attempts(
-            workers,
-            metrics,
-            attempts_max=settings.attempts_max,
-            channel_wait_s_max=settings.channel_wait_s_max,
-        ),
-        metering,
-        recording,
-        SingleRelay(recording, metrics, settings),
-        StreamRelay(recording, keepalives, metrics, settings),
-        addresses,
+    guard = RequestGuard(metrics, settings.requests_in_flight_max)
+    metrics.in_flight.set_function(lambda: guard.in_flight)
+    attempts = Attempts(
+        workers,
+        Departures(metrics, drain_s_max=settings.drain_disconnected_s_max, drain_max=settings.drain_disconnected_max),
         metrics,
-        settings,
+        attempts_max=settings.attempts_max,
+        channel_wait_s_max=settings.channel_wait_s_max,
     )
-    metrics.in_flight.set_function(lambda: endpoint.in_flight)
     return Edge(
         app=EdgeApp(
-            endpoint, CountTokens(admission, workers, addresses, settings), create_rest(admission, tables, addresses)
+            ModelEndpoint(guard, admission, attempts, metering, recording, keepalives, addresses, metrics, settings),
+            CountTokens(guard, admission, attempts, addresses, settings),
+            create_rest(admission, tables, addresses),
         ),
-        endpoint=endpoint,
+        metrics=metrics,
         metering=metering,
         keepalives=keepalives,
         tables=tables,
@@ -146,11 +140,16 @@ def build(
     )
 
 
-def create_server(app: EdgeApp, settings: EdgeSettings) -> EmbeddedServer:
+def create_server(app: EdgeApp, settings: EdgeSettings, metrics: EdgeMetrics) -> EmbeddedServer:
     return EmbeddedServer(
         uvicorn.Config(
             app,
-            http=limited(settings.header_bytes_max, settings.head_s_max),
+            http=limited(
+                settings.header_bytes_max,
+                settings.head_s_max,
+                settings.client_stalled_s_max,
+                metrics.stalled_clients.inc,
+            ),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -196,7 +195,7 @@ async def serve(settings: EdgeSettings, lifecycle: Lifecycle) -> None:
         settings.ops_port,
     )
     await ops.start()
-    server = create_server(edge.app, settings)
+    server = create_server(edge.app, settings, edge.metrics)
     try:
         await edge.metering.start(lifecycle)
         lifecycle.spawn(edge.auth_watch.run(), name="auth-watch")

@@ -34,6 +34,7 @@ class Call:
     prompt_tokens_typical: int
     started_at: float  # monotonic
     started_at_us: int  # Unix
+    upstream_dialect: Dialect  # of the target being tried
     attempts: list[Attempt] = field(default_factory=list)
     ttft_us: int = 0
 
@@ -62,7 +63,7 @@ class Call:
             channel=channel,
             upstream_model=upstream_model,
             client_dialect=self.dialect.value,
-            upstream_dialect=self.dialect.value,
+            upstream_dialect=self.upstream_dialect.value,
             catalog_revision=self.resolution.revision,
             started_at_us=self.started_at_us,
             duration_us=self.elapsed_us(),

@@ -27,18 +27,20 @@ class ClientAddresses:
         hops = fields.get(b"x-forwarded-for", b"").decode("latin-1").split(",")[-_HOPS_MAX:]
         while hops and self._is_trusted(address):
             hop = hops.pop().strip()
-            if _parse(hop) is None:
+            if parse_address(hop) is None:
                 break
             address = hop
         return address
 
     def _is_trusted(self, address: str) -> bool:
-        parsed = _parse(address)
+        parsed = parse_address(address)
         return parsed is not None and any(parsed in network for network in self._trusted)
 
 
-def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """None for what is no address. An IPv4 peer of a dual-stack socket (`::ffff:192.0.2.1`) is IPv4."""
     try:
-        return ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
         return None
+    return getattr(address, "ipv4_mapped", None) or address

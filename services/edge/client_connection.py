@@ -15,7 +15,10 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.errors import ApiError, ErrorKind
-from services.edge.http_protocol import CYCLE_KEY, PROTOCOL_KEY, EdgeHttpProtocol, Headers
+from services.edge.http_protocol import CYCLE_KEY, PROTOCOL_KEY, ClientStalled, EdgeHttpProtocol, Headers
+
+# Content-Length in digits; more than any limit has.
+_LENGTH_DIGITS_MAX = 15
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -35,7 +38,18 @@ class ClientGone(Exception):
 class ClientConnection:
     """One request of one client, served by an EdgeHttpProtocol."""
 
-    __slots__ = ("_cycle", "_protocol", "_receive", "dialect", "has_started", "request_id", "sent_at", "status")
+    __slots__ = (
+        "_cycle",
+        "_protocol",
+        "_receive",
+        "dialect",
+        "extra_headers",
+        "has_ended",
+        "has_started",
+        "request_id",
+        "sent_at",
+        "status",
+    )
 
     def __init__(self, scope: Scope, receive: Receive, request_id: str, dialect: Dialect) -> None:
         self._protocol: EdgeHttpProtocol = scope[PROTOCOL_KEY]
@@ -43,7 +57,9 @@ class ClientConnection:
         self._receive = receive
         self.request_id = request_id
         self.dialect = dialect
+        self.extra_headers: Headers = []  # of the answer, besides those every answer has
         self.has_started = False
+        self.has_ended = False
         self.status = 0
         self.sent_at = 0.0  # monotonic, of the last bytes written
 
@@ -55,16 +71,14 @@ class ClientConnection:
         """Call `callback` as soon as the client has gone; None: no more."""
         self._protocol.on_gone = callback
 
-    @property
-    def is_stalled(self) -> bool:
-        """Its buffer is full: it reads slower than we write, or not at all."""
-        return self._protocol.flow.write_paused
-
     def abort(self) -> None:
         self._protocol.abort(self._cycle)
 
-    async def read_body(self, bytes_max: int, timeout_s: float) -> bytes:
+    async def read_body(self, fields: dict[bytes, bytes], bytes_max: int, timeout_s: float) -> bytes:
         """The whole body. Raises ApiError (413, 408) and ClientGone."""
+        declared = fields.get(b"content-length", b"")
+        if len(declared) > _LENGTH_DIGITS_MAX or int(declared or b"0") > bytes_max:
+            raise _too_large(bytes_max)  # before a client that asks first sends it
         whole = self._protocol.take_whole_body(self._cycle)
         if whole is not None:
             if len(whole) > bytes_max:
@@ -96,42 +110,58 @@ class ClientConnection:
         return message
 
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
-        """A complete answer at once."""
-        self.has_started = True
+        """A complete answer at once. Does not wait for the client to read it: the protocol sees to that."""
+        self.has_started = self.has_ended = True
         self.status = status
-        headers += self._id_headers()
-        if self._protocol.flow.write_paused:
-            await self._protocol.flow.drain()
+        headers += self._own_headers()
+        await self._until_writable()
         self._protocol.write_answer(self._cycle, status, headers, body)
 
     async def start_stream(self) -> None:
         """Send the head of an event stream, once."""
-        if self.has_started:
-            return
-        self.has_started = True
-        self.status = 200
-        if self._protocol.flow.write_paused:
-            await self._protocol.flow.drain()
-        self._protocol.start_chunks(self._cycle, [*_STREAM_HEADERS, *self._id_headers()])
+        if not self.has_started:
+            await self._until_writable()
+            self._start_stream()
+
+    def _start_stream(self) -> None:
+        if not self.has_started:
+            self.has_started = True
+            self.status = 200
+            self._protocol.start_chunks(self._cycle, [*_STREAM_HEADERS, *self._own_headers()])
 
     async def send(self, frames: bytes) -> None:
-        """Waits while the client's buffer is full."""
+        """Waits while the client's buffer is full, as long as it reads at all."""
         self.sent_at = time.monotonic()
-        if self._protocol.flow.write_paused:
-            await self._protocol.flow.drain()
+        await self._until_writable()
         self._protocol.write_chunk(self._cycle, frames, is_last=False)
 
+    def send_if_writable(self, frames: bytes) -> bool:
+        """For what may be left out: never waits. Starts the stream if need be."""
+        if self._protocol.flow.write_paused or self.has_ended:
+            return False
+        self._start_stream()
+        self.sent_at = time.monotonic()
+        self._protocol.write_chunk(self._cycle, frames, is_last=False)
+        return True
+
     async def finish(self, frames: bytes) -> None:
-        if self._protocol.flow.write_paused:
-            await self._protocol.flow.drain()
+        """The end of a stream, like `respond` not waited for."""
+        self.has_ended = True
+        await self._until_writable()
         self._protocol.write_chunk(self._cycle, frames, is_last=True)
 
-    def _id_headers(self) -> Headers:
+    async def _until_writable(self) -> None:
+        try:
+            await self._protocol.until_writable()
+        except ClientStalled:
+            self._cycle.disconnected = True
+
+    def _own_headers(self) -> Headers:
         """OpenAI's SDKs read `x-request-id`, Anthropic's `request-id`."""
         request_id = self.request_id.encode()
         if self.dialect is Dialect.ANTHROPIC_MESSAGES:
-            return [(b"x-request-id", request_id), (b"request-id", request_id)]
-        return [(b"x-request-id", request_id)]
+            return [(b"x-request-id", request_id), (b"request-id", request_id), *self.extra_headers]
+        return [(b"x-request-id", request_id), *self.extra_headers]
 
 
 def _too_large(bytes_max: int) -> ApiError:

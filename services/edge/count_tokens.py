@@ -1,90 +1,112 @@
-"""`POST /v1/messages/count_tokens`: asked of the provider, free of charge, so neither held nor recorded."""
+"""`POST /v1/messages/count_tokens`: asked of the provider, free of charge, so neither held nor recorded.
+
+Where no provider of the model can count (another dialect, or an Anthropic-shaped API without the method, which answers
+404), Lumen estimates and says so in `x-lumen-estimated`.
+"""
 
 from __future__ import annotations
 
-from random import Random
+import time
 
-from lumen.catalog.document import Channel
-from lumen.catalog.resolve import select
+from lumen.catalog.resolve import Target
+from lumen.ledger.entries import Attempt
 from lumen.protocols.dialects import Dialect, upstream_path
-from lumen.protocols.errors import ApiError, ErrorKind
+from lumen.protocols.errors import ApiError
+from lumen.protocols.estimate import prompt_tokens_typical
 from lumen.protocols.passthrough import rewrite_model
-from lumen.protocols.peek import peek
-from lumen.protocols.request_fields import InvalidRequest
+from lumen.protocols.peek import Peek
 from services.edge.admission import Admission
-from services.edge.attempts import refused, transport_failure
+from services.edge.attempts import Attempts
 from services.edge.client_address import ClientAddresses
-from services.edge.client_connection import ClientConnection, ClientGone, Receive, Scope
+from services.edge.client_connection import ClientConnection, Receive, Scope
+from services.edge.exchanges import UpstreamMessage
+from services.edge.failures import transport_failure
 from services.edge.forwarded_headers import forwarded
-from services.edge.model_endpoint import RequestHead, new_request_id, respond_error
-from services.edge.provider_workers.registry import ProviderWorkers
-from services.edge.provider_workers.transport import UpstreamFailure
+from services.edge.provider_workers.transport import ProtocolViolation, UpstreamFailure, UpstreamResponse
+from services.edge.request_guard import RequestGuard
+from services.edge.request_head import RequestHead
+from services.edge.request_ids import new_request_id
 from services.edge.settings import EdgeSettings
 from services.edge.upstream_body import read_whole
 
 _ANSWER_BYTES_MAX = 1024 * 1024
 _SUFFIX = b"/count_tokens"
+_LABEL = "count_tokens"
+_NO_SUCH_METHOD = 404
 
 
 class CountTokens:
     def __init__(
         self,
+        guard: RequestGuard,
         admission: Admission,
-        workers: ProviderWorkers,
+        attempts: Attempts,
         addresses: ClientAddresses,
         settings: EdgeSettings,
     ) -> None:
+        self._guard = guard
         self._admission = admission
-        self._workers = workers
+        self._attempts = attempts
         self._addresses = addresses
         self._settings = settings
-        self._random = Random()  # spreads load
 
     async def serve(self, scope: Scope, receive: Receive) -> None:
         client = ClientConnection(scope, receive, new_request_id(), Dialect.ANTHROPIC_MESSAGES)
-        try:
-            await self._serve(client, RequestHead(scope, self._addresses))
-        except ApiError as error:
-            await respond_error(client, error)
-        except ClientGone:
-            return
+        head = RequestHead(scope, self._addresses)
+        await self._guard.serve(client, _LABEL, time.monotonic(), self._serve(client, head))
 
     async def _serve(self, client: ClientConnection, head: RequestHead) -> None:
-        key = await self._admission.authenticate(head.fields, head.client_ip)
-        group = self._admission.group_of(key)
-        body = await client.read_body(self._settings.body_bytes_max, self._settings.body_read_s_max)
+        admission = self._admission
+        key = await admission.authenticate(head.fields, head.client_ip)
+        group = admission.group_of(key)
+        body = await client.read_body(head.fields, self._settings.body_bytes_max, self._settings.body_read_s_max)
+        peek = admission.read_request(client.dialect, body, group, head, is_output_cap_required=False)
+        resolution = await admission.resolve(key, peek.model)
+        targets = self._attempts.targets(resolution)
+        admission.check_rates(key)
+        exchange = CountExchange(client, head, peek, body)
+        native = [target for target in targets if client.dialect in target.channel.dialects]
         try:
-            peeked = peek(client.dialect, body, is_output_cap_required=False)
-        except InvalidRequest as error:
-            raise ApiError(ErrorKind.INVALID_REQUEST, error.message) from error
-        self._admission.check_client(group, head, peeked)
-        resolution = await self._admission.resolve(key, peeked.model)
-        self._admission.check_rates(key)
-        targets = select(resolution, client.dialect.value, self._random, is_usable=self._is_usable)
-        if not targets:
-            raise ApiError(
-                ErrorKind.INVALID_REQUEST, f"Tokens of `{resolution.model.code}` cannot be counted in this dialect yet."
-            )
-        target = targets[0]
-        worker = self._workers.get(target.channel.name)
-        if worker is None or not worker.try_acquire():
-            raise ApiError(ErrorKind.OVERLOADED, "The provider is busy. Please retry.", retry_after_s=1)
-        try:
-            response = await worker.send(
-                client.dialect.value,
-                upstream_path(client.dialect).encode() + _SUFFIX,
-                forwarded(head.headers, client.dialect, is_stream=False),
-                rewrite_model(peeked, body, target.upstream_model),
-            )
-            if response.status != 200:
-                raise (await refused(response)).error
-            answer = await read_whole(response, _ANSWER_BYTES_MAX)
-        except UpstreamFailure as error:
-            raise transport_failure(error).error from error
-        finally:
-            worker.release()
-        await client.respond(200, [(b"content-type", b"application/json")], answer)
+            if native:
+                await self._attempts.run(exchange, native)
+                return
+        except ApiError:
+            if any(attempt.status != _NO_SUCH_METHOD for attempt in exchange.attempts):
+                raise
+        attached = resolution.model.attachment_tokens
+        tokens = prompt_tokens_typical(peek, len(body), image_tokens_max=attached.image, file_tokens_max=attached.file)
+        client.extra_headers = [(b"x-lumen-estimated", b"true")]
+        await client.respond(200, [(b"content-type", b"application/json")], b'{"input_tokens":%d}' % tokens)
 
-    def _is_usable(self, channel: Channel) -> bool:
-        worker = self._workers.get(channel.name)
-        return worker is not None and worker.is_ready
+
+class CountExchange:
+    """See `services.edge.exchanges.Exchange`."""
+
+    __slots__ = ("_answer", "_body", "_head", "_peek", "attempts", "client")
+
+    def __init__(self, client: ClientConnection, head: RequestHead, peek: Peek, body: bytes) -> None:
+        self.client = client
+        self.attempts: list[Attempt] = []
+        self._head = head
+        self._peek = peek
+        self._body = body
+
+    def request(self, target: Target) -> UpstreamMessage:
+        dialect = self.client.dialect
+        return UpstreamMessage(
+            dialect,
+            upstream_path(dialect).encode() + _SUFFIX,
+            forwarded(self._head.headers, dialect, is_stream=False),
+            rewrite_model(self._peek, self._body, target.upstream_model),
+        )
+
+    async def receive(self, response: UpstreamResponse) -> None:
+        self._answer = await read_whole(response, _ANSWER_BYTES_MAX)
+
+    async def conclude(self, target: Target, response: UpstreamResponse | None, failure: Exception | None) -> str:
+        if response is None or failure is not None:
+            if self.client.is_gone:
+                return "client_gone"
+            raise transport_failure(failure if isinstance(failure, UpstreamFailure) else ProtocolViolation())
+        await self.client.respond(200, [(b"content-type", b"application/json")], self._answer)
+        return "ok"

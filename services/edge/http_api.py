@@ -16,12 +16,16 @@ from services.edge.client_address import ClientAddresses
 from services.edge.client_connection import Receive, Scope, Send
 from services.edge.count_tokens import CountTokens
 from services.edge.key_cache import ApiKey
-from services.edge.model_endpoint import ModelEndpoint, RequestHead, error_headers, new_request_id
+from services.edge.model_endpoint import ModelEndpoint
 from services.edge.models_api import anthropic_list, anthropic_model, openai_list, openai_model
+from services.edge.request_guard import error_headers
+from services.edge.request_head import RequestHead
+from services.edge.request_ids import new_request_id
 from services.edge.route_tables import RouteTables
 
 COUNT_TOKENS_PATH = "/v1/messages/count_tokens"
-_KNOWN_PATHS = (*CLIENT_DIALECTS, COUNT_TOKENS_PATH, "/v1/models")
+_POST_PATHS = (*CLIENT_DIALECTS, COUNT_TOKENS_PATH)
+_KNOWN_PATHS = (*_POST_PATHS, "/v1/models")
 
 
 class EdgeApp:
@@ -81,20 +85,28 @@ def create_rest(admission: Admission, tables: RouteTables, addresses: ClientAddr
     async def on_http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if error.status_code == 405:
-            return _error(
-                request,
-                ApiError(
-                    ErrorKind.INVALID_REQUEST,
-                    f"Method {request.method} is not allowed for {request.url.path}.",
-                    code="method_not_allowed",
-                    status=405,
-                ),
-            )
+            allow = (error.headers or {}).get("allow", "") or "GET, HEAD"
+            return _error(request, _wrong_method(request.method, request.url.path), allow)
+        if request.url.path in _POST_PATHS:
+            return _error(request, _wrong_method(request.method, request.url.path), "POST")
         return _error(request, _unknown_route(request.method, request.url.path))
+
+    async def on_failure(request: Request, error: Exception) -> Response:
+        return _error(request, ApiError(ErrorKind.INTERNAL, "Something went wrong on our side."))
 
     app.add_exception_handler(ApiError, on_api_error)
     app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(Exception, on_failure)
     return app
+
+
+def _wrong_method(method: str, path: str) -> ApiError:
+    return ApiError(
+        ErrorKind.INVALID_REQUEST,
+        f"Method {method} is not allowed for {path[:200]}.",
+        code="method_not_allowed",
+        status=405,
+    )
 
 
 def _unknown_route(method: str, path: str) -> ApiError:
@@ -102,12 +114,9 @@ def _unknown_route(method: str, path: str) -> ApiError:
     corrected = "/v1/" + path.lstrip("/").removeprefix("v1/").removeprefix("v1/")
     if path.startswith("/v1/v1/"):
         hint = f" The path has /v1 twice: did you mean {corrected}? Leave /v1 out of the base URL."
-    elif path in CLIENT_DIALECTS or path == COUNT_TOKENS_PATH:
-        hint = " Use POST."
     elif corrected in _KNOWN_PATHS:
         hint = f" Did you mean {corrected}?"
-    status = 405 if path in CLIENT_DIALECTS or path == COUNT_TOKENS_PATH else None
-    return ApiError(ErrorKind.UNKNOWN_ROUTE, f"Unknown request URL: {method} {path[:200]}.{hint}", status=status)
+    return ApiError(ErrorKind.UNKNOWN_ROUTE, f"Unknown request URL: {method} {path[:200]}.{hint}")
 
 
 def _dialect_of(request: Request) -> Dialect:
@@ -116,11 +125,13 @@ def _dialect_of(request: Request) -> Dialect:
     return Dialect.ANTHROPIC_MESSAGES if is_anthropic else Dialect.OPENAI_CHAT
 
 
-def _error(request: Request, error: ApiError) -> Response:
+def _error(request: Request, error: ApiError, allow: str = "") -> Response:
     request_id = new_request_id()
     response = Response(encode_error(_dialect_of(request), error, request_id), error.status)
     for name, value in error_headers(error):
         response.headers[name.decode()] = value.decode()
+    if allow:
+        response.headers["allow"] = allow
     return _with_ids(response, request_id)
 
 

@@ -1,8 +1,12 @@
 """uvicorn's HTTP/1.1 protocol with what an edge on the open internet needs besides.
 
 * Limits. A request's head is at most `header_bytes_max` and arrives within `head_s_max`; else 431 or 408, and the
-  connection closes. uvicorn's own keep-alive timer covers the time between requests.
-* Departure. `on_gone` is called when the client has gone, so that no task has to wait for it.
+  connection closes. uvicorn's own keep-alive timer covers the time between requests. What comes while an answer is
+  under way never writes into it: a pipelined head is judged when the answer has ended.
+* Departure. `on_gone` is called when the client has gone, so that no task has to wait for it. A client that stops
+  reading is as good as gone: `until_writable` and the last bytes wait for it at most `stalled_s_max`.
+* Closing. An answer that closes the connection before the request has come whole still reaches its client: the rest of
+  the request is read and thrown away for a moment, as closing at once would reset the connection under the answer.
 * A short way in and out for the model endpoints, past ASGI's messages, which cost as much as the relay itself: a body
   that has come whole is taken at once, an answer is one write. Everything else goes through ASGI as usual.
 """
@@ -13,7 +17,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from services.edge.request_ids import new_request_id
 
 # In the ASGI scope.
 PROTOCOL_KEY = "lumen.protocol"
@@ -21,29 +29,44 @@ CYCLE_KEY = "lumen.cycle"  # the request's own, as pipelined ones share the prot
 
 Headers = list[tuple[bytes, bytes]]
 
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-type: application/json\r\n"
-    b"content-length: %d\r\n\r\n%b"
-)
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-_TOO_LARGE_BODY = (
-    b'{"error":{"message":"The request headers are too large.","type":"invalid_request_error",'
-    b'"param":null,"code":"request_headers_too_large"}}'
-)
+# How long the rest of an unwanted request is read.
+_LINGER_S = 2.0
+_CLOSE = (b"connection", b"close")
+_REFUSALS = {
+    400: b"The request is not valid HTTP.",
+    408: b"The request headers did not arrive in time.",
+    431: b"The request headers are too large.",
+}
+_CODES = {400: b"invalid_http", 408: b"request_timeout", 431: b"request_headers_too_large"}
+
+
+class ClientStalled(Exception):
+    """The client has stopped reading; its connection is cut."""
 
 
 class EdgeHttpProtocol(HttpToolsProtocol):
     # Set once by `limited`.
     header_bytes_max = 64 * 1024
     head_s_max = 30.0
+    stalled_s_max = 120.0
+    on_stalled: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.is_closed = False
         self.on_gone: Callable[[], None] | None = None
+        self._running: RequestResponseCycle | None = None  # `cycle` may already be a pipelined one
         self._head_bytes = 0
         self._is_in_head = True
+        self._has_begun = False
+        self._is_head_too_large = False
+        self._is_lingering = False
         self._head_timer: asyncio.TimerHandle | None = None
+        self._flush_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def _is_answering(self) -> bool:
+        return self._running is not None and not self._running.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -52,14 +75,21 @@ class EdgeHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_closed = True
         self._cancel_head_timer()
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+        if self._is_answering and self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
         callback, self.on_gone = self.on_gone, None
         if callback is not None:
             callback()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_lingering:
+            return
         if self._is_in_head:
-            # Counted before parsing, so a read that also brings a body counts as head; the allowance covers it.
+            # Counted before parsing, so a read that also brings a body counts as head; `_is_too_large` looks closer.
             self._head_bytes += len(data)
             super().data_received(data)
             if self._is_in_head and self._head_bytes:
@@ -68,12 +98,15 @@ class EdgeHttpProtocol(HttpToolsProtocol):
             super().data_received(data)
 
     def on_message_begin(self) -> None:
-        self._is_in_head = True
+        self._is_in_head = self._has_begun = True
         super().on_message_begin()
         self.scope[PROTOCOL_KEY] = self  # type: ignore[literal-required]
 
     def on_headers_complete(self) -> None:
-        self._is_in_head = False
+        if self._head_bytes > self.header_bytes_max and self._is_too_large():
+            self._is_head_too_large = True
+            raise httptools.HttpParserError("the head is too large")
+        self._is_in_head = self._has_begun = False
         self._head_bytes = 0
         self._cancel_head_timer()
         scope = self.scope
@@ -83,6 +116,25 @@ class EdgeHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._is_in_head = True
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._running is not None and self._running.more_body and not self._is_lingering:
+            self._close(is_request_whole=False)
+        elif self.transport.get_write_buffer_size():
+            self._watch_flush()
+        if self._head_bytes and not self._is_answering:
+            self._guard_head()  # what came during the answer
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def timeout_keep_alive_handler(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self._watch_flush()  # a slow reader of its last answer is not idle
+        else:
+            super().timeout_keep_alive_handler()
 
     # ---- past ASGI
 
@@ -94,12 +146,26 @@ class EdgeHttpProtocol(HttpToolsProtocol):
         cycle.body = bytearray()
         return body
 
+    async def until_writable(self) -> None:
+        """Wait while the client's buffer is full. Raises ClientStalled when nothing moves for `stalled_s_max`."""
+        if not self.flow.write_paused:
+            return
+        try:
+            async with asyncio.timeout(self.stalled_s_max):
+                await self.flow.drain()
+        except TimeoutError:
+            self._cut_stalled()
+            raise ClientStalled from None
+
     def write_answer(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> None:
         """A whole answer. Nothing when the client has gone."""
-        if not cycle.disconnected:
-            headers.append((b"content-length", b"%d" % len(body)))
-            self.transport.write(self._head(cycle, status, headers) + body)
-            self._end(cycle)
+        if cycle.disconnected:
+            return
+        if cycle.more_body or _CLOSE in headers:
+            cycle.keep_alive = False  # what has not come yet is not wanted
+        headers.append((b"content-length", b"%d" % len(body)))
+        self.transport.write(self._head(cycle, status, headers) + body)
+        self._end(cycle)
 
     def start_chunks(self, cycle: RequestResponseCycle, headers: Headers) -> None:
         if not cycle.disconnected:
@@ -122,8 +188,8 @@ class EdgeHttpProtocol(HttpToolsProtocol):
     def _head(self, cycle: RequestResponseCycle, status: int, headers: Headers) -> bytes:
         cycle.response_started = True
         cycle.waiting_for_100_continue = False
-        if not cycle.keep_alive:
-            headers.append((b"connection", b"close"))
+        if not cycle.keep_alive and _CLOSE not in headers:
+            headers.append(_CLOSE)
         lines = [b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *headers)]
         return b"".join((STATUS_LINE[status], *lines, b"\r\n"))
 
@@ -132,25 +198,92 @@ class EdgeHttpProtocol(HttpToolsProtocol):
         cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
-            self.transport.close()
+            self._close(is_request_whole=not cycle.more_body)
         cycle.on_response()
+
+    # ---- closing
+
+    def _close(self, *, is_request_whole: bool) -> None:
+        """After the last answer's bytes have been handed to the transport."""
+        if is_request_whole or not self.transport.can_write_eof():
+            self.transport.close()
+            self._watch_flush()
+            return
+        self._is_lingering = True
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(_LINGER_S, self.transport.close)
+        self._watch_flush()
+
+    def _watch_flush(self) -> None:
+        """The last bytes are on their way: until they are gone, they have to make progress."""
+        if self._flush_timer is None and not self.is_closed:
+            size = self.transport.get_write_buffer_size()
+            self._flush_timer = self.loop.call_later(self.stalled_s_max, self._check_flush, size)
+
+    def _check_flush(self, size_before: int) -> None:
+        self._flush_timer = None
+        size = self.transport.get_write_buffer_size()
+        if size and size >= size_before and not self._is_answering:
+            self._cut_stalled()
+        elif size:
+            self._watch_flush()
+        elif not self._is_answering and self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _cut_stalled(self) -> None:
+        if not self.is_closed:
+            type(self).on_stalled()
+            self.transport.abort()
 
     # ---- limits
 
+    def send_400_response(self, msg: str) -> None:
+        """The parser has given up on what came. uvicorn calls this."""
+        if self._is_answering and self._running is not None:
+            # What follows a request is broken, not the request: its answer goes on, then the connection closes.
+            self._running.keep_alive = False
+            self._is_lingering = True
+            self._cancel_head_timer()
+            return
+        self._refuse(431 if self._is_head_too_large else 400)
+
+    def _is_too_large(self) -> bool:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > self.header_bytes_max
+
     def _guard_head(self) -> None:
         """The head is not complete yet."""
-        if self._head_bytes > self.header_bytes_max and not self.transport.is_closing():
-            self.transport.write(_TOO_LARGE % (len(_TOO_LARGE_BODY), _TOO_LARGE_BODY))
-            self.transport.close()
-        elif self._head_timer is None:
+        if self._head_bytes > self.header_bytes_max:
+            if self._is_answering:
+                self.flow.pause_reading()
+            else:
+                self._refuse(431)
+        elif self._head_timer is None and not self._is_answering:
             self._head_timer = self.loop.call_later(self.head_s_max, self._head_is_late)
 
     def _head_is_late(self) -> None:
         self._head_timer = None
-        if not self.transport.is_closing():
-            if self._head_bytes:
-                self.transport.write(_TOO_SLOW)
-            self.transport.close()
+        if self._has_begun:
+            self._refuse(408)
+        elif not self.transport.is_closing():
+            self.transport.close()  # said nothing, gets nothing
+
+    def _refuse(self, status: int) -> None:
+        """Of a request whose head has not come whole: nothing is known of its dialect."""
+        if self.transport.is_closing() or self._is_lingering:
+            return
+        self._cancel_head_timer()
+        body = b'{"error":{"message":"%b","type":"invalid_request_error","param":null,"code":"%b"}}' % (
+            _REFUSALS[status],
+            _CODES[status],
+        )
+        head = b"content-type: application/json\r\nconnection: close\r\nx-request-id: %b\r\ncontent-length: %d\r\n\r\n"
+        request_id = new_request_id().encode()
+        self.transport.write(STATUS_LINE[status] + head % (request_id, len(body)) + body)
+        self._close(is_request_whole=False)
 
     def _cancel_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -158,7 +291,15 @@ class EdgeHttpProtocol(HttpToolsProtocol):
             self._head_timer = None
 
 
-def limited(header_bytes_max: int, head_s_max: float) -> type[EdgeHttpProtocol]:
-    """The protocol class with these limits: uvicorn takes a class and passes no settings to it."""
-    limits = {"header_bytes_max": header_bytes_max, "head_s_max": head_s_max}
-    return type("LimitedEdgeHttpProtocol", (EdgeHttpProtocol,), limits)
+def limited(
+    header_bytes_max: int, head_s_max: float, stalled_s_max: float, on_stalled: Callable[[], None]
+) -> type[EdgeHttpProtocol]:
+    """The protocol class with these limits: uvicorn takes a class and passes no settings to it. `on_stalled` is called
+    for each client that is cut off because it stopped reading."""
+    members = {
+        "header_bytes_max": header_bytes_max,
+        "head_s_max": head_s_max,
+        "stalled_s_max": stalled_s_max,
+        "on_stalled": staticmethod(on_stalled),
+    }
+    return type("LimitedEdgeHttpProtocol", (EdgeHttpProtocol,), members)

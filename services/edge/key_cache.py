@@ -108,6 +108,7 @@ class KeyCache:
         if entry is None:
             return None
         if entry.epoch == self._epoch and self._is_watched:
+            self._entries.move_to_end(digest)  # the least recently used go first
             return entry.key
         return entry.key if self._now() < self._unreachable_until and self._may_serve_stale() else None
 
@@ -126,14 +127,16 @@ class KeyCache:
             task.add_done_callback(lambda _: self._asking.pop(digest, None))
         try:
             return await asyncio.shield(task)
-        except grpc.aio.AioRpcError as error:
+        except (grpc.aio.AioRpcError, AuthUnreachable) as error:
             return self._stale_or_raise(digest, error)
 
-    def _stale_or_raise(self, digest: bytes, error: grpc.aio.AioRpcError) -> ApiKey | None:
+    def _stale_or_raise(self, digest: bytes, error: grpc.aio.AioRpcError | AuthUnreachable) -> ApiKey | None:
         entry = self._entries.get(digest)
         if entry is not None and entry.key is not None and self._may_serve_stale():
             self._unreachable_until = self._now() + _UNREACHABLE_TTL_S
             return entry.key
+        if isinstance(error, AuthUnreachable):
+            raise error
         raise AuthUnreachable(error.details() or "auth did not answer") from error
 
     async def _ask(self, digest: bytes) -> ApiKey | None:

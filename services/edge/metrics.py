@@ -34,6 +34,12 @@ class EdgeMetrics:
         self.usage_estimated = Counter(
             "lumen_edge_usage_estimated_total", "Answers without reported usage.", ["channel"], registry=registry
         )
+        self.translation_losses = Counter(
+            "lumen_edge_translation_losses_total",
+            "Hints of clients that the upstream's dialect has no words for, left out.",
+            ["upstream_dialect", "feature"],
+            registry=registry,
+        )
         self.key_cache = Counter("lumen_edge_key_lookups_total", "Key lookups.", ["result"], registry=registry)
         self.catalog_revision = Gauge("lumen_edge_catalog_revision", "Route table in use.", registry=registry)
         self.watch_age = Gauge(

@@ -5,110 +5,71 @@ FastAPI's routing and response classes cost more than the whole relay, so these 
 
 from __future__ import annotations
 
-import logging
-import secrets
 import time
 
 from lumen.catalog.resolve import Target
-from lumen.platform.logging import request_id_var
 from lumen.protocols.dialects import Dialect
-from lumen.protocols.errors import ApiError, ErrorKind, encode_error
+from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.peek import Peek
 from services.edge.admission import Admission
 from services.edge.attempts import Attempts
 from services.edge.calls import Call
 from services.edge.client_address import ClientAddresses
 from services.edge.client_connection import ClientConnection, ClientGone, Receive, Scope
+from services.edge.exchanges import Exchange
 from services.edge.holds import plan_hold
-from services.edge.http_protocol import Headers
+from services.edge.keepalive import Keepalives
 from services.edge.metering.lease_errors import InsufficientCredits, KeySpendLimitReached, LeaseError
 from services.edge.metering.recorder import Metering
 from services.edge.metrics import EdgeMetrics
-from services.edge.provider_workers.transport import UpstreamResponse
 from services.edge.recording import Recording
-from services.edge.relay_single import SingleRelay
-from services.edge.relay_stream import StreamRelay
+from services.edge.relay_single import SingleExchange
+from services.edge.relay_stream import StreamExchange
+from services.edge.request_guard import RequestGuard
+from services.edge.request_head import RequestHead
+from services.edge.request_ids import new_request_id
 from services.edge.settings import EdgeSettings
 
-logger = logging.getLogger(__name__)
-
-_FINAL_STATUSES = frozenset({401, 402, 403, 404})
-
-
-def new_request_id() -> str:
-    return f"req_{secrets.token_hex(12)}"
-
-
-class RequestHead:
-    """What admission reads of a request, by name."""
-
-    __slots__ = ("client_ip", "fields", "headers", "path", "query")
-
-    def __init__(self, scope: Scope, addresses: ClientAddresses) -> None:
-        self.path: str = scope["path"]
-        self.query: bytes = scope["query_string"]
-        self.headers: Headers = scope["headers"]
-        self.fields: dict[bytes, bytes] = dict(self.headers)
-        self.client_ip = addresses.of(scope, self.fields)
+_CLIENT_GONE = 499
 
 
 class ModelEndpoint:
     def __init__(
         self,
+        guard: RequestGuard,
         admission: Admission,
         attempts: Attempts,
         metering: Metering,
         recording: Recording,
-        single: SingleRelay,
-        stream: StreamRelay,
+        keepalives: Keepalives,
         addresses: ClientAddresses,
         metrics: EdgeMetrics,
         settings: EdgeSettings,
     ) -> None:
+        self._guard = guard
         self._admission = admission
         self._attempts = attempts
         self._metering = metering
         self._recording = recording
-        self._single = single
-        self._stream = stream
+        self._keepalives = keepalives
         self._addresses = addresses
         self._metrics = metrics
         self._settings = settings
-        self._in_flight = 0
-
-    @property
-    def in_flight(self) -> int:
-        return self._in_flight
 
     async def serve(self, dialect: Dialect, scope: Scope, receive: Receive) -> None:
         started = time.monotonic()
-        request_id = new_request_id()
-        request_id_var.set(request_id)
-        client = ClientConnection(scope, receive, request_id, dialect)
-        self._in_flight += 1
-        try:
-            await self._serve(client, RequestHead(scope, self._addresses), started)
-        except ApiError as error:
-            self._metrics.rejections.labels(error.kind.value).inc()
-            await respond_error(client, error)
-        except ClientGone:
-            client.status = 499
-        except Exception:
-            logger.exception("request failed")
-            await respond_error(client, ApiError(ErrorKind.INTERNAL, "Something went wrong on our side."))
-        finally:
-            self._in_flight -= 1
-            self._metrics.requests.answered(dialect.value, client.status, time.monotonic() - started)
+        client = ClientConnection(scope, receive, new_request_id(), dialect)
+        head = RequestHead(scope, self._addresses)
+        await self._guard.serve(client, dialect.value, started, self._serve(client, head, started))
 
     async def _serve(self, client: ClientConnection, head: RequestHead, started: float) -> None:
-        if self._in_flight > self._settings.requests_in_flight_max:
-            raise ApiError(ErrorKind.OVERLOADED, "Too many requests are being served. Please retry.", retry_after_s=1)
         admission = self._admission
         key = await admission.authenticate(head.fields, head.client_ip)
         group = admission.group_of(key)
-        body = await client.read_body(self._settings.body_bytes_max, self._settings.body_read_s_max)
+        body = await client.read_body(head.fields, self._settings.body_bytes_max, self._settings.body_read_s_max)
         peek = admission.read_request(client.dialect, body, group, head)
         resolution = await admission.resolve(key, peek.model)
+        targets = self._attempts.targets(resolution)
         plan = plan_hold(peek, len(body), resolution)
         admission.check_rates(key)
         problem = self._metering.problem()
@@ -133,47 +94,28 @@ class ModelEndpoint:
             prompt_tokens_typical=plan.prompt_tokens_typical,
             started_at=started,
             started_at_us=time.time_ns() // 1000,
+            upstream_dialect=client.dialect,
         )
         try:
-            await self._answer(client, call)
+            await self._answer(client, call, targets)
         finally:
             if hold.is_open:
                 self._metering.cancel(hold)
             if call.ttft_us:
                 self._metrics.requests.first_byte(call.dialect.value, call.ttft_us / 1_000_000)
 
-    async def _answer(self, client: ClientConnection, call: Call) -> None:
-        relay = self._stream.relay if call.is_stream else self._single.relay
-
-        async def relay_answer(call: Call, target: Target, response: UpstreamResponse) -> None:
-            await relay(client, call, target, response)
-
+    async def _answer(self, client: ClientConnection, call: Call, targets: list[Target]) -> None:
+        exchange: Exchange
+        if call.is_stream:
+            exchange = StreamExchange(client, call, self._recording, self._keepalives, self._settings)
+        else:
+            exchange = SingleExchange(client, call, self._recording, self._settings)
         try:
-            await self._attempts.run(call, relay_answer)
-        except ApiError as error:
+            await self._attempts.run(exchange, targets)
+        except (ApiError, ClientGone) as error:
             if call.attempts and call.hold.is_open:
-                self._recording.record_refused(call, error.status)
+                self._recording.record_refused(call, error.status if isinstance(error, ApiError) else _CLIENT_GONE)
             raise
-
-
-async def respond_error(client: ClientConnection, error: ApiError) -> None:
-    """Before the answer has begun; after that only the end of the connection tells."""
-    if client.has_started:
-        client.abort()
-        return
-    body = encode_error(client.dialect, error, client.request_id)
-    await client.respond(error.status, error_headers(error), body)
-
-
-def error_headers(error: ApiError) -> Headers:
-    headers: Headers = [(b"content-type", b"application/json")]
-    if error.status in _FINAL_STATUSES:
-        headers.append((b"x-should-retry", b"false"))
-    if error.retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % error.retry_after_s))
-    if error.kind is ErrorKind.TOO_LARGE or error.status == 408:
-        headers.append((b"connection", b"close"))  # the rest of the body is not wanted
-    return headers
 
 
 def is_stream_wanted(peek: Peek, fields: dict[bytes, bytes]) -> bool:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Sequence
 
 from lumen.catalog.resolve import Target
 from lumen.ledger.entries import Attempt
 from lumen.money.usage import TokenUsage
+from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.estimate import estimate_tokens
 from services.edge.admission import Admission
 from services.edge.calls import Call
+from services.edge.client_connection import ClientConnection
 from services.edge.metering.recorder import Metering
 from services.edge.metrics import EdgeMetrics
 
@@ -85,6 +88,12 @@ class Recording:
         )
         return self._metering.record(entry, call.hold, cost)
 
+    def note_losses(self, client: ClientConnection, call: Call, dropped: Sequence[str]) -> None:
+        """Tell the client, and count, which hints the upstream's dialect has no words for."""
+        client.extra_headers = [(b"x-lumen-dropped", ", ".join(dropped).encode())] if dropped else []
+        for feature in dropped:
+            self._metrics.translation_losses.labels(call.upstream_dialect.value, feature).inc()
+
     def record_refused(self, call: Call, status: int) -> None:
         """No provider answered: a row without usage, so that failures can be counted by whoever pays for them. The
         client does not wait for it."""
@@ -100,3 +109,30 @@ class Recording:
             lease_boot=self._lease_boot,
         )
         self._metering.record(entry, call.hold, 0)
+
+
+async def until_recorded(recorded: asyncio.Future[None], timeout_s: float) -> None:
+    """Raises ApiError 503 when the ledger takes too long: the client must not see the end of an unrecorded answer."""
+    if recorded.done():
+        return
+    # Not `asyncio.timeout`: one timer and no cancellation, on every request's path.
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    settle = _settler(waiter)
+    recorded.add_done_callback(settle)
+    timer = loop.call_later(timeout_s, settle, recorded)
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+        recorded.remove_done_callback(settle)
+    if not recorded.done():
+        raise ApiError(ErrorKind.OVERLOADED, "The answer could not be recorded in time.", retry_after_s=5)
+
+
+def _settler(waiter: asyncio.Future[None]) -> Callable[[asyncio.Future[None]], None]:
+    def settle(_: asyncio.Future[None]) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    return settle

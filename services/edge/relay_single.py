@@ -1,54 +1,58 @@
-"""A single (not streamed) answer: read whole, its usage recorded, then handed on byte for byte."""
+"""A single (not streamed) answer: read whole, its usage recorded, then handed on."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-
 from lumen.catalog.resolve import Target
-from lumen.protocols.answer import answer_text_bytes, read_answer
+from lumen.ledger.entries import Attempt
 from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.stream_reader import UpstreamProtocolError
-from services.edge.attempts import AttemptFailed, transport_failure
 from services.edge.calls import Call
 from services.edge.client_connection import ClientConnection
-from services.edge.metrics import EdgeMetrics
+from services.edge.exchanges import AttemptFailed, UpstreamMessage
+from services.edge.failures import transport_failure
 from services.edge.provider_workers.transport import UpstreamFailure, UpstreamResponse
-from services.edge.recording import Recording
+from services.edge.recording import Recording, until_recorded
 from services.edge.settings import EdgeSettings
 from services.edge.upstream_body import read_whole
+from services.edge.wires import wire_for
 
 _CONTENT_TYPE = b"content-type"
 _JSON = b"application/json"
 
 
-class SingleRelay:
-    def __init__(self, recording: Recording, metrics: EdgeMetrics, settings: EdgeSettings) -> None:
+class SingleExchange:
+    """See `services.edge.exchanges.Exchange`."""
+
+    __slots__ = ("_body", "_call", "_recording", "_settings", "_wire", "attempts", "client")
+
+    def __init__(self, client: ClientConnection, call: Call, recording: Recording, settings: EdgeSettings) -> None:
+        self.client = client
+        self.attempts: list[Attempt] = call.attempts
+        self._call = call
         self._recording = recording
-        self._metrics = metrics
         self._settings = settings
 
-    async def relay(self, client: ClientConnection, call: Call, target: Target, response: UpstreamResponse) -> None:
-        """Raises AttemptFailed (nothing has been sent) and ApiError."""
-        is_cancelling = target.channel.on_disconnect == "cancel"
-        if is_cancelling:
-            client.on_gone(response.abort)
-        try:
-            body = await read_whole(response, self._settings.answer_bytes_max)
-        except UpstreamFailure as error:
-            if client.is_gone:
-                self._record_abandoned(call, target, "cancel" if is_cancelling else "drain")
-                return
-            raise transport_failure(error) from error
-        finally:
-            client.on_gone(None)
+    def request(self, target: Target) -> UpstreamMessage:
+        self._wire = wire_for(self._call, target)
+        message = self._wire.request()
+        self._recording.note_losses(self.client, self._call, self._wire.dropped)
+        return message
+
+    async def receive(self, response: UpstreamResponse) -> None:
+        self._body = await read_whole(response, self._settings.answer_bytes_max)
+
+    async def conclude(self, target: Target, response: UpstreamResponse | None, failure: Exception | None) -> str:
+        call = self._call
+        if response is None or failure is not None:
+            if self.client.is_gone:
+                return self._record_abandoned(target)
+            raise transport_failure(failure) if isinstance(failure, UpstreamFailure) else _broken(failure)
         call.ttft_us = call.elapsed_us()
+        body = self._body
         try:
-            answer = read_answer(call.dialect, body)
+            answer = self._wire.read_answer(body)
         except UpstreamProtocolError as error:
-            raise AttemptFailed(
-                "protocol", ApiError(ErrorKind.UPSTREAM_FAILED, "The provider's answer is broken.")
-            ) from error
+            raise _broken(error) from error
         if answer.error is not None:
             raise AttemptFailed(
                 "error_body", answer.error.api_error(), status=200, is_account_fault=answer.error.is_account_fault
@@ -56,7 +60,8 @@ class SingleRelay:
         usage = answer.usage
         is_estimated = usage is None or usage.output is None
         if usage is None or is_estimated:
-            usage = self._recording.estimate(call, usage, answer_text_bytes(call.dialect, body))
+            usage = self._recording.estimate(call, usage, self._wire.answer_text_bytes(body))
+        client_body = self._wire.client_body(body, usage)
         recorded = self._recording.record(
             call,
             target,
@@ -68,39 +73,19 @@ class SingleRelay:
         )
         await until_recorded(recorded, self._settings.record_s_max)
         headers = [(_CONTENT_TYPE, response.headers.get(_CONTENT_TYPE, _JSON))]
-        await client.respond(200, headers, body)
+        await self.client.respond(200, headers, client_body)
+        return "ok"
 
-    def _record_abandoned(self, call: Call, target: Target, policy: str) -> None:
+    def _record_abandoned(self, target: Target) -> str:
         """The provider worked for a client that left: it may charge us for the prompt; the client never saw a byte."""
-        self._metrics.disconnects.labels(policy).inc()
-        usage = self._recording.estimate(call, None, 0)
+        usage = self._recording.estimate(self._call, None, 0)
         self._recording.record(
-            call, target, usage, status=499, reason="client_gone", is_estimated=True, is_billable=False
+            self._call, target, usage, status=499, reason="client_gone", is_estimated=True, is_billable=False
         )
+        return "client_gone"
 
 
-async def until_recorded(recorded: asyncio.Future[None], timeout_s: float) -> None:
-    """Raises ApiError 503 when the ledger takes too long: the client must not see the end of an unrecorded answer."""
-    if recorded.done():
-        return
-    # Not `asyncio.timeout`: one timer and no cancellation, on every request's path.
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-    settle = _settler(waiter)
-    recorded.add_done_callback(settle)
-    timer = loop.call_later(timeout_s, settle, recorded)
-    try:
-        await waiter
-    finally:
-        timer.cancel()
-        recorded.remove_done_callback(settle)
-    if not recorded.done():
-        raise ApiError(ErrorKind.OVERLOADED, "The answer could not be recorded in time.", retry_after_s=5)
-
-
-def _settler(waiter: asyncio.Future[None]) -> Callable[[asyncio.Future[None]], None]:
-    def settle(_: asyncio.Future[None]) -> None:
-        if not waiter.done():
-            waiter.set_result(None)
-
-    return settle
+def _broken(cause: Exception | None) -> AttemptFailed:
+    failed = AttemptFailed("protocol", ApiError(ErrorKind.UPSTREAM_FAILED, "The provider's answer is broken."))
+    failed.__cause__ = cause
+    return failed

@@ -200,3 +200,19 @@ def test_prompts_and_secrets_are_not_logged(stack: Stack, customer: Customer) ->
         assert marker not in log
         assert customer.key not in log
         assert stack.env["LUMEN_ADMIN_TOKEN"] not in log
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("endpoint", ENDS)
+def test_output_a_provider_does_not_report_is_estimated_and_the_prompt_is_as_reported(
+    stack: Stack, customer: Customer, endpoint: str, stream: bool
+) -> None:
+    body = body_for(endpoint, "tokens=40 input=11 usage=input_only", stream=stream)
+    answer = httpx.post(
+        f"{stack.base_url}{endpoint}", json=body, headers={"authorization": f"Bearer {customer.key}"}, timeout=30
+    )
+    assert answer.status_code == 200, answer.text
+    row = only_usage_row(stack, customer)
+    assert row["input_tokens"] == 11
+    assert row["output_tokens"] > 1
+    assert row["cost_nanousd"] == cost_nanousd(CLAUDE, input=11, output=row["output_tokens"])

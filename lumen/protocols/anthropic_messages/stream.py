@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar
 
+import msgspec
+
 from lumen.protocols.anthropic_messages.usage import decode_usage, merge_usage
 from lumen.protocols.stream_reader import StreamReader, Verdict
 
@@ -19,6 +21,7 @@ class AnthropicStreamReader(StreamReader):
     def __init__(self) -> None:
         super().__init__()
         self._raw_usage: dict[str, Any] = {}
+        self._is_output_reported = False
         self._usage_anomalies = 0
 
     def may_decide(self, data: bytes) -> bool:
@@ -53,7 +56,10 @@ class AnthropicStreamReader(StreamReader):
         self._read_usage(message.get("usage"))
 
     def _read_delta(self, event: dict[str, Any]) -> Verdict:
-        self._read_usage(event.get("usage"))
+        usage = event.get("usage")
+        if isinstance(usage, dict) and usage.get("output_tokens") is not None:
+            self._is_output_reported = True
+        self._read_usage(usage)
         delta = event.get("delta")
         reason = delta.get("stop_reason") if isinstance(delta, dict) else None
         if not isinstance(reason, str):
@@ -70,4 +76,8 @@ class AnthropicStreamReader(StreamReader):
         # The snapshot is read anew each time, so its own anomalies replace the last reading's.
         self.anomalies += anomalies + reading.anomalies - self._usage_anomalies
         self._usage_anomalies = reading.anomalies
-        self.usage = reading.usage
+        usage = reading.usage
+        if usage is not None and not self._is_output_reported:
+            # What message_start says of the output is a placeholder: nothing has been generated yet.
+            usage = msgspec.structs.replace(usage, output=None)
+        self.usage = usage

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from lumen.money.usage import TokenUsage
-from lumen.protocols.openai_chat.usage import decode_usage
+from lumen.protocols.openai_chat.usage import decode_usage, encode_usage
 from lumen.protocols.stream_reader import StreamReader, Verdict
 
 DONE = b"data: [DONE]\n\n"
@@ -38,6 +38,7 @@ class ChatStreamReader(StreamReader):
         self._suppress_usage_chunk = suppress_usage_chunk
         self._choices = choices
         self._finished: set[int] = set()
+        self._has_relayed = False
         self._envelope: dict[str, Any] = {}
         self._raw_usage: Mapping[str, Any] | None = None
         self._usage_chunk: bytes | None = None
@@ -55,7 +56,9 @@ class ChatStreamReader(StreamReader):
     def read(self, frame: bytes, data: bytes) -> Verdict:
         if data.strip() == b"[DONE]":
             self._done = frame
-            self.is_complete = self.is_ended = True
+            self.is_ended = True
+            # Some relatives never say a finish reason; but [DONE] alone is no answer.
+            self.is_complete = self.is_complete or self._has_relayed
             return Verdict.KEEP_BACK
         if self._done is not None:
             return Verdict.KEEP_BACK  # nothing follows [DONE]
@@ -87,6 +90,7 @@ class ChatStreamReader(StreamReader):
         if len(self._finished) >= self._choices:
             self.is_complete = True
             return Verdict.HOLD
+        self._has_relayed = True
         return Verdict.RELAY
 
     def _read_usage(self, members: Any) -> bool:
@@ -127,16 +131,3 @@ class ChatStreamReader(StreamReader):
             return self._usage_chunk
         chunk = {**self._envelope, "choices": [], "usage": self._raw_usage}
         return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
-
-
-def encode_usage(usage: TokenUsage) -> dict[str, Any]:
-    """Lumen's buckets -> `CompletionUsage`, where the prompt includes what came from the cache."""
-    prompt = usage.prompt_tokens()
-    completion = (usage.output or 0) + (usage.audio_output or 0)
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read or 0},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning or 0},
-    }

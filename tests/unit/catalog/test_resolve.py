@@ -101,18 +101,18 @@ def test_lowest_priority_number_is_tried_first() -> None:
         channel("third", "m", priority=9), channel("first", "m", priority=0), channel("second", "m", priority=1)
     )
     for seed in range(20):
-        assert names(select(found, "openai_chat", Random(seed), is_usable=usable)) == ["first", "second", "third"]
+        assert names(select(found, Random(seed), is_usable=usable)) == ["first", "second", "third"]
 
 
-def test_channels_that_do_not_speak_the_dialect_or_are_not_usable_are_left_out() -> None:
+def test_channels_that_are_not_usable_are_left_out() -> None:
     found = resolution(
-        channel("anthropic", "m", dialects={"anthropic_messages": "http://h"}),
+        channel("anthropic", "m", dialects={"anthropic_messages": "http://h"}, priority=1),
         channel("both", "m", dialects={"anthropic_messages": "http://h", "openai_chat": "http://h/v1"}),
         channel("down", "m"),
     )
-    picked = select(found, "openai_chat", Random(1), is_usable=lambda candidate: candidate.name != "down")
-    assert names(picked) == ["both"]
-    assert select(found, "gemini_generate", Random(1), is_usable=usable) == []
+    picked = select(found, Random(1), is_usable=lambda candidate: candidate.name != "down")
+    assert names(picked) == ["both", "anthropic"]
+    assert select(found, Random(1), is_usable=lambda candidate: False) == []
 
 
 def test_load_within_a_priority_follows_the_weights() -> None:
@@ -120,7 +120,7 @@ def test_load_within_a_priority_follows_the_weights() -> None:
         channel("a", "m", weight=1), channel("b", "m", weight=3), channel("spare", "m", priority=1, weight=99)
     )
     random = Random(4)
-    orders = [names(select(found, "openai_chat", random, is_usable=usable)) for _ in range(4000)]
+    orders = [names(select(found, random, is_usable=usable)) for _ in range(4000)]
     first = Counter(order[0] for order in orders)
     assert first["b"] / first.total() == pytest.approx(0.75, abs=0.03)
     assert all(order[2] == "spare" and sorted(order) == ["a", "b", "spare"] for order in orders)
@@ -129,7 +129,7 @@ def test_load_within_a_priority_follows_the_weights() -> None:
 def test_second_choice_is_weighted_too() -> None:
     found = resolution(channel("a", "m", weight=1), channel("b", "m", weight=1), channel("c", "m", weight=8))
     random = Random(5)
-    orders = [names(select(found, "openai_chat", random, is_usable=usable)) for _ in range(6000)]
+    orders = [names(select(found, random, is_usable=usable)) for _ in range(6000)]
     second = Counter(order[1] for order in orders if order[0] == "a")
     assert second["c"] / second.total() == pytest.approx(8 / 9, abs=0.04)
 

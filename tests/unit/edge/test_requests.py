@@ -9,10 +9,11 @@ import pytest
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.peek import peek
-from services.edge.client_address import ClientAddresses
+from services.edge.client_address import ClientAddresses, parse_address
 from services.edge.forwarded_headers import forwarded
-from services.edge.model_endpoint import error_headers, is_stream_wanted
+from services.edge.model_endpoint import is_stream_wanted
 from services.edge.rate_limits import RateLimiter
+from services.edge.request_guard import error_headers
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,12 @@ def test_the_client_is_the_last_hop_that_is_not_trusted(
 ) -> None:
     scope = {"client": (peer, 1234)}
     assert ClientAddresses(trusted).of(scope, {b"x-forwarded-for": forwarded_for.encode()}) == expected
+
+
+def test_an_ipv4_peer_of_a_dual_stack_socket_is_ipv4() -> None:
+    scope = {"client": ("::ffff:203.0.113.5", 1)}
+    assert ClientAddresses("203.0.113.0/24").of(scope, {b"x-forwarded-for": b"198.51.100.1"}) == "198.51.100.1"
+    assert str(parse_address("::ffff:203.0.113.5")) == "203.0.113.5"
 
 
 def test_trusted_proxies_must_be_addresses() -> None:

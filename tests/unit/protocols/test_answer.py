@@ -65,8 +65,31 @@ def test_an_error_inside_a_200(dialect: Dialect, members: dict[str, Any]) -> Non
 
 
 def test_usage_of_the_wrong_shape_is_an_anomaly() -> None:
-    assert answer(CHAT, choices=[], usage="5").anomalies == 1
-    assert answer(ANTHROPIC, usage={"input_tokens": "5"}).anomalies == 1
+    assert answer(CHAT, choices=[{"message": {}}], usage="5").anomalies == 1
+    assert answer(ANTHROPIC, content=[], usage={"input_tokens": "5"}).anomalies == 1
+
+
+@pytest.mark.parametrize(
+    ("dialect", "members"),
+    [
+        (CHAT, {}),
+        (CHAT, {"choices": []}),
+        (CHAT, {"choices": [], "usage": CHAT_USAGE}),
+        (RESPONSES, {}),
+        (RESPONSES, {"id": "resp_1"}),
+        (ANTHROPIC, {}),
+        (ANTHROPIC, {"usage": {"input_tokens": 5}}),
+    ],
+)
+def test_an_empty_object_is_no_answer(dialect: Dialect, members: dict[str, Any]) -> None:
+    with pytest.raises(UpstreamProtocolError, match="empty"):
+        answer(dialect, **members)
+
+
+def test_answers_without_content_are_answers() -> None:
+    assert answer(RESPONSES, output=[], status="completed").finish_reason == "completed"
+    assert answer(ANTHROPIC, content=[], stop_reason="end_turn").finish_reason == "end_turn"
+    assert answer(CHAT, choices=[{"message": {"content": None}, "finish_reason": "stop"}]).finish_reason == "stop"
 
 
 @pytest.mark.parametrize("dialect", [CHAT, RESPONSES, ANTHROPIC])

@@ -227,3 +227,14 @@ def test_choices_of_the_wrong_shape_are_passed_on(choices: Any) -> None:
     tap, relayed = run([*TEXT, odd, FINISH, DONE])
     assert odd in relayed
     assert tap.is_complete
+
+
+@pytest.mark.parametrize("reads", [[DONE], [usage_chunk(), DONE], [b": comment\n\n", DONE]])
+def test_a_stream_of_nothing_is_no_answer(reads: list[bytes]) -> None:
+    tap, relayed = run(reads)
+    assert (tap.is_complete, tap.is_ended, relayed) == (False, True, b"")
+
+
+def test_text_without_a_finish_reason_is_an_answer() -> None:
+    tap, _ = run([*TEXT, DONE])
+    assert tap.is_complete

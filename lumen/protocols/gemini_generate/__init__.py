@@ -1,0 +1,1 @@
+"""Gemini generateContent and streamGenerateContent, as an upstream: https://ai.google.dev/api/generate-content"""

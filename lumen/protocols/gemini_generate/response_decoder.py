@@ -1,0 +1,31 @@
+"""A single Gemini answer -> the canonical response."""
+
+from __future__ import annotations
+
+import msgspec
+
+from lumen.protocols.canonical.events import Event
+from lumen.protocols.canonical.response import Response, StreamDidNotFinish, fold
+from lumen.protocols.gemini_generate.answer_reader import AnswerReader
+from lumen.protocols.stream_reader import UpstreamProtocolError
+
+
+def decode_response(body: bytes, issuer: str) -> Response:
+    """Raises UpstreamProtocolError for what is no answer, or one that the model spoilt."""
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UpstreamProtocolError(f"the answer is not JSON: {error}") from None
+    if not isinstance(answer, dict):
+        raise UpstreamProtocolError("the answer is not a JSON object")
+    reader = AnswerReader(issuer)
+    events: list[Event] = []
+    reader.read(answer, events)
+    reader.close(events)
+    try:
+        response = fold(events)
+    except StreamDidNotFinish as unfinished:
+        said = unfinished.failed.error if unfinished.failed else None
+        reason = said.said.message if said else "it has no finish reason"
+        raise UpstreamProtocolError(f"the answer is not complete: {reason}") from None
+    return msgspec.structs.replace(response, anomalies=reader.anomalies)
