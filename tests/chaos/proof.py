@@ -12,6 +12,7 @@ import httpx
 from tests.fixtures.stack import Customer, Stack, until
 
 _CLEAN_S_MAX = 120.0
+_EXPLAINED = 3  # of each scenario's requests, worked out again by Lumen itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ def until_clean(stack: Stack) -> Any:
 def prove(
     scenario: str, stack: Stack, customer: Customer, complete: Mapping[str, int], most_nanousd: int | None = None
 ) -> Tally:
-    """Reconcile is clean, and each request seen complete has exactly one billable row, of its price to the nano-dollar.
+    """Reconcile is clean, and each request seen complete has exactly one billable row, of its price to the nano-dollar;
+    `lumen explain` comes to the same for a few of them.
 
     `complete`: request id -> price worked out by hand. `most_nanousd`: all that may have been charged.
     """
@@ -111,6 +113,10 @@ def prove(
         drift_nanousd=drift,
     )
     assert tally.is_exact, tally
+    for request_id in list(complete)[:: max(1, len(complete) // _EXPLAINED)]:
+        explained = stack.admin("GET", f"/usage/requests/{request_id}/explain")
+        assert explained["agrees"], explained
+        assert explained["posted_nanousd"] == complete[request_id]
     assert most_nanousd is None or charged <= most_nanousd, f"charged {charged}, at most {most_nanousd} was answered"
     return tally
 
