@@ -134,6 +134,7 @@ def revoke(stack: Stack, key_id: str) -> None:
     until(done, "the key can be revoked")
 
 
+@pytest.mark.long
 def test_70_catalog_revisions_while_an_entry_sits_in_the_spool(scenario: Scenario) -> None:
     """Hypothesis: an entry is rated by the revision that priced its hold, however long ago. Pass: entries that sat in
     the spool of a stopped edge through 70 price changes cost what they cost when they were admitted."""

@@ -65,6 +65,7 @@ def test_redis_emptied_while_billing_is_in_mid_batch(scenario: Scenario) -> None
     assert metric(scenario.stack, "billing", "lumen_billing_rebuilt_partitions_total") > rebuilt
 
 
+@LONG
 def test_redis_restored_from_an_older_copy(scenario: Scenario) -> None:
     """Hypothesis: a Redis that comes back as it was some thousand entries ago catches up from the ledger."""
     stack = scenario.stack
