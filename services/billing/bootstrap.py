@@ -29,6 +29,7 @@ from services.billing.applier import Applier
 from services.billing.balance_check import BalanceCheck
 from services.billing.balance_rebuild import BalanceRebuild
 from services.billing.balances import Balances
+from services.billing.charge_check import ChargeCheck
 from services.billing.clickhouse_sink import ClickHouseSink
 from services.billing.consumer import Consumer, GroupLimits
 from services.billing.credits import Credits
@@ -119,11 +120,12 @@ def build(
         if len(partitions) == keyspace.PARTITIONS
         else [keyspace.partition_filter(partition) for partition in partitions]
     )
+    rate_book = RateBook(fetch_revision, compile_rates, revisions_max=settings.catalog_revisions_max)
     consumer = Consumer(
         partitions,
         recovery=recovery,
         open_reader=lambda start: OrderedReader(nc, keyspace.STREAM, subjects, start_sequence=start),
-        rate_book=RateBook(fetch_revision, compile_rates, revisions_max=settings.catalog_revisions_max),
+        rate_book=rate_book,
         applier=Applier(
             rows,
             publish_dead_letters,
@@ -148,6 +150,7 @@ def build(
         redis=balances_sink,
         balances=balance_check,
         rows=RowChecks(clickhouse, rows, rollups),
+        charges=ChargeCheck(clickhouse, rate_book),
         catch_up_s_max=settings.reconcile_catch_up_s_max,
     )
     api = BillingAdmin(

@@ -105,7 +105,8 @@ def _union(columns: str) -> str:
     )
 
 
-def _usage(row: Mapping[str, Any]) -> bytes:
+def entry_of(row: Mapping[str, Any]) -> UsageEntry:
+    """The entry that a row of `usage` was made from. `row`: its columns by name."""
     usage = TokenUsage(**{bucket: row[_USAGE_COLUMNS.get(bucket, f"{bucket}_tokens")] for bucket in _USAGE_BUCKETS})
     composed = {
         "usage": usage,
@@ -113,7 +114,11 @@ def _usage(row: Mapping[str, Any]) -> bytes:
         "attempts": [Attempt(*attempt) for attempt in json.loads(row["attempts"])],
     }
     plain = {name: row[name] for name in UsageEntry.__struct_fields__ if name not in composed}
-    return _encode(UsageEntry(**plain, **composed))
+    return UsageEntry(**plain, **composed)
+
+
+def _usage(row: Mapping[str, Any]) -> bytes:
+    return _encode(entry_of(row))
 
 
 def _credit(row: Mapping[str, Any]) -> bytes:

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from lumen.ledger import keyspace
 from lumen.platform.clickhouse import ClickHouseError
 from services.billing.balance_check import BalanceCheck, Comparison
+from services.billing.charge_check import ChargeCheck
 from services.billing.clickhouse_sink import ClickHouseSink
 from services.billing.errors import Unavailable
 from services.billing.ledger_stream import LastMessage, LedgerStream
@@ -52,6 +53,7 @@ class Reconciler:
         redis: RedisSink,
         balances: BalanceCheck,
         rows: RowChecks,
+        charges: ChargeCheck,
         catch_up_s_max: float = 10.0,
     ) -> None:
         self._partitions = list(partitions)
@@ -60,6 +62,7 @@ class Reconciler:
         self._redis = redis
         self._balances = balances
         self._rows = rows
+        self._charges = charges
         self._catch_up_s_max = catch_up_s_max
 
     async def run(self, account: str = "") -> Report:
@@ -76,6 +79,7 @@ class Reconciler:
                 *_balance_checks(comparison),
                 await self._rows.batch_numbers(marks),
                 await self._rows.request_ids(marks, account),
+                await self._charges.compare(marks, account),
                 await self._rows.rollups(account),
                 dead_letters,
             ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 
 import pytest
@@ -12,16 +13,18 @@ from lumen.ledger import keyspace
 from lumen.ledger.entries import Batch, encode_batch
 from lumen.platform.clickhouse import ClickHouse, ClickHouseError
 from services.billing.balance_check import BalanceCheck
+from services.billing.charge_check import ChargeCheck
 from services.billing.clickhouse_sink import ClickHouseSink
 from services.billing.health import Health
 from services.billing.ledger_queries import LedgerQueries
 from services.billing.ledger_stream import LedgerStream
 from services.billing.metrics import BillingMetrics
+from services.billing.rating import RateBook
 from services.billing.reconcile import ContinuousCheck, Reconciler, Report
 from services.billing.redis_sink import RedisSink
 from services.billing.rollups import Rollups
 from services.billing.row_checks import RowChecks
-from tests.integration.billing.conftest import RunningBilling, World, eventually, usage_entry
+from tests.integration.billing.conftest import RunningBilling, World, compile_flat_rates, eventually, usage_entry
 
 Start = Callable[..., RunningBilling]
 Build = Callable[..., Reconciler]
@@ -29,6 +32,9 @@ Build = Callable[..., Reconciler]
 
 @pytest.fixture
 def reconciler(world: World) -> Build:
+    async def revision(_: int) -> bytes:
+        return json.dumps({"price": world.price}).encode()
+
     def build(billing: RunningBilling, catch_up_s_max: float = 20.0) -> Reconciler:
         sink = ClickHouseSink(world.clickhouse)
         return Reconciler(
@@ -38,6 +44,7 @@ def reconciler(world: World) -> Build:
             redis=RedisSink(world.redis),
             balances=BalanceCheck(world.clickhouse, LedgerQueries(world.clickhouse), world.redis),
             rows=RowChecks(world.clickhouse, sink, billing.parts.rollups),
+            charges=ChargeCheck(world.clickhouse, RateBook(revision, compile_flat_rates)),
             catch_up_s_max=catch_up_s_max,
         )
 
@@ -207,3 +214,16 @@ async def test_the_continuous_proof_exports_every_check(world: World, start_bill
     await billing.parts.proof.prove()
     assert billing.metric("lumen_billing_proof_drifts", check="batch_numbers_contiguous") == 1
     assert billing.metric("lumen_billing_proof_timestamp_seconds") > 0
+
+
+async def test_a_charge_that_its_prices_do_not_make_is_named(
+    world: World, start_billing: Start, reconciler: Build
+) -> None:
+    billing = await used(world, start_billing)
+    await world.clickhouse.command(
+        "ALTER TABLE usage UPDATE upstream_cost_nanousd = upstream_cost_nanousd - 2 WHERE account = 'acc-5'"
+        " AND is_billable SETTINGS mutations_sync = 1"
+    )
+    drifts = failed(await reconciler(billing).run("acc-5"))["charges_equal_prices"]
+    assert len(drifts) == 3
+    assert "charged 105 (upstream 50), rated 105 (upstream 52)" in drifts[0]
