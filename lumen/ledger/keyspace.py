@@ -46,10 +46,16 @@ def dead_letter_subject(partition: int) -> str:
     return f"dead_letter.{partition}"
 
 
+# Header of a message that `lumen ledger adopt` appended again: its entries were posted before, at epoch:sequence.
+ADOPTED_HEADER = "Lumen-Adopted"
+
+CREDIT_PRODUCER_PREFIX = "credit-"
+
+
 def credit_producer(account: str, reference: str) -> str:
     """The producer of one credit: the same caller's key for the same account is the same subject, for ever."""
     digest = hashlib.sha256(f"{account}\0{reference}".encode()).hexdigest()
-    return f"credit-{digest[:32]}"
+    return f"{CREDIT_PRODUCER_PREFIX}{digest[:32]}"
 
 
 def lease_id(worker_id: str, boot: int) -> str:
