@@ -2,11 +2,16 @@
 
 `strict`: every token the body can contain, at the dearest price, and the output cap sent upstream; what bytes cannot
 bound is refused. `estimate`: what such requests typically cost; the difference is settled when usage is known.
+
+Server tools count only where a channel speaks the client's own dialect: translation leaves them out, so that Codex,
+which always offers a web search, gets on with models that have none.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from lumen.catalog.resolve import Resolution
 from lumen.money.prices import Unpriced, UnpricedModifier
@@ -29,6 +34,9 @@ class HoldPlan:
 
 def plan_hold(peek: Peek, body_bytes: int, resolution: Resolution) -> HoldPlan:
     """Raises ApiError 400 for what has no price and, in strict groups, for what has no bound."""
+    if peek.server_tools and not any(peek.dialect in target.channel.dialects for target in resolution.targets):
+        unbounded = tuple(name for name in peek.unbounded if name not in peek.server_tools)
+        peek = replace(peek, server_tools=(), unbounded=unbounded)
     model = resolution.model
     attached = model.attachment_tokens
     typical = prompt_tokens_typical(peek, body_bytes, image_tokens_max=attached.image, file_tokens_max=attached.file)
