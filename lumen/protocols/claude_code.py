@@ -20,7 +20,7 @@ from lumen.protocols.peek import Peek
 
 _USER_AGENT = re.compile(rb"claude-cli/(\d+(?:\.\d+)*)")
 _BETA_FLAG = re.compile(rb"(?:^|,)\s*claude-code-\d+\s*(?:,|$)")
-_BETA_PATH = re.compile(r"^/v1/messages\?(?:.*&)?beta=true(?:&|$)")
+_BETA_PATH = re.compile(r"^/v1/messages(?:/count_tokens)?\?(?:.*&)?beta=true(?:&|$)")
 _BILLING_HEADER = "x-anthropic-billing-header:"
 _BILLING_VERSION = re.compile(_BILLING_HEADER + r".*?\bcc_version=(\d+(?:\.\d+)*)")
 _SIGNS_NEEDED = 2

@@ -52,6 +52,13 @@ def test_the_real_thing() -> None:
     assert recognised(*SIGNS)
 
 
+def test_counting_tokens_has_neither_metadata_nor_a_billing_header() -> None:
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "tools": []}).encode()
+    found = peek(Dialect.ANTHROPIC_MESSAGES, body, is_output_cap_required=False)
+    assert is_claude_code("/v1/messages/count_tokens?beta=true", HEADERS, found)
+    assert not is_claude_code("/v1/messages/count_tokens", HEADERS, found)
+
+
 @pytest.mark.parametrize("first", SIGNS)
 @pytest.mark.parametrize("second", SIGNS)
 def test_any_two_signs_are_enough_and_one_is_not(first: str, second: str) -> None:
