@@ -111,9 +111,12 @@ def _encode_choice(request: Request, declarations: list[dict[str, Any]]) -> dict
 
 
 def _allowed_names(choice: ToolChoice, request: Request, declarations: list[dict[str, Any]]) -> list[str]:
+    """A choice names a tool of a namespace by its own name or by `namespace.name`."""
     declared = {declaration["name"] for declaration in declarations}
-    namespaces = {tool.name: tool.namespace for tool in request.tools if not isinstance(tool, OpaqueTool)}
-    names = [encode_tool_name(name, namespaces.get(name)) for name in choice.names]
+    tools = [tool for tool in request.tools if not isinstance(tool, OpaqueTool)]
+    sent = {f"{tool.namespace}.{tool.name}": encode_tool_name(tool.name, tool.namespace) for tool in tools}
+    sent |= {tool.name: encode_tool_name(tool.name, tool.namespace) for tool in tools}
+    names = [sent.get(name, name) for name in choice.names]
     allowed = [name for name in names if name in declared]
     is_forced = choice.mode in (ToolChoiceMode.REQUIRED, ToolChoiceMode.NAMED)
     if (names and not allowed) or (is_forced and not declared):
