@@ -62,13 +62,13 @@ def test_free_form_arguments_stay(anything: Any) -> None:
 def test_a_custom_tool_is_a_function_that_knows_its_grammar() -> None:
     [declared] = declarations(PATCH)
     assert declared["parametersJsonSchema"]["required"] == ["input"]
-    assert declared["description"] == "Patches.\n\nThe input must follow this lark grammar:\nstart: X"
+    assert declared["description"] == "Patches.\n\n`input` has to follow this lark grammar:\nstart: X"
 
 
 def test_chats_grammar_is_one_level_deeper() -> None:
     grammar = {"type": "grammar", "grammar": {"syntax": "regex", "definition": "a+"}}
     [declared] = declarations(CustomTool("t", None, grammar))
-    assert declared["description"] == "The input must follow this regex grammar:\na+"
+    assert declared["description"] == "`input` has to follow this regex grammar:\na+"
 
 
 def test_local_shell_is_a_function_and_other_server_tools_are_left_out() -> None:
