@@ -4,6 +4,9 @@
 bound is refused. Where the account does not afford the cap that was asked for, a lower one is sent (`cap_within`), down
 to what still makes an answer. `estimate`: what such requests typically cost; the difference is settled when usage is
 known.
+
+Server tools count only where a channel speaks the client's own dialect: translation leaves them out, so that Codex,
+which always offers a web search, gets on with models that have none.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 
 from lumen.catalog.resolve import Resolution
 from lumen.money.prices import RateCard, Unpriced, UnpricedModifier
@@ -72,6 +76,9 @@ class HoldPlan:
 
 def plan_hold(peek: Peek, body_bytes: int, resolution: Resolution) -> HoldPlan:
     """Raises ApiError 400 for what has no price and, in strict groups, for what has no bound."""
+    if peek.server_tools and not any(peek.dialect in target.channel.dialects for target in resolution.targets):
+        unbounded = tuple(name for name in peek.unbounded if name not in peek.server_tools)
+        peek = replace(peek, server_tools=(), unbounded=unbounded)
     model = resolution.model
     attached = model.attachment_tokens
     typical = prompt_tokens_typical(peek, body_bytes, image_tokens_max=attached.image, file_tokens_max=attached.file)

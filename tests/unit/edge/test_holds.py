@@ -118,3 +118,12 @@ def test_server_tools_are_refused_where_they_have_no_price_and_held_where_they_h
     assert refused.value.param == "tools"
     with_tools = plan(model="tools", dialect=Dialect.ANTHROPIC_MESSAGES, max_tokens=5, tools=tools)
     assert with_tools.amount_nanousd > 5 * 10_000_000
+
+
+@pytest.mark.parametrize("group", ["default", "strict"])
+def test_server_tools_that_translation_leaves_out_are_neither_held_nor_refused(group: str) -> None:
+    def planned(tools: list[dict[str, Any]]) -> int:
+        body = json.dumps({"model": "m", "input": "x", "tools": tools}).encode()
+        return plan_hold(peek(Dialect.OPENAI_RESPONSES, body), 400, resolution(group)).amount_nanousd
+
+    assert planned([{"type": "web_search", "external_web_access": True}]) == planned([])
