@@ -95,6 +95,7 @@ class ModelEndpoint:
             started_at=started,
             started_at_us=time.time_ns() // 1000,
             upstream_dialect=client.dialect,
+            modifiers=peek.modifiers,
         )
         try:
             await self._answer(client, call, targets)
