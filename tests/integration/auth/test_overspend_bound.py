@@ -157,6 +157,7 @@ async def run_clients(
     )
     for edge in edges:  # what a refusal a moment ago has left
         await money.post()
+        edge.leases.on_credit(money.account.id)
         admitted += await spend_all(edge, money, least, cost_of, rng)
     posting.cancel()
     await asyncio.gather(posting, return_exceptions=True)
