@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -40,6 +41,11 @@ from services.edge.rate_limits import RateLimiter
 from services.edge.recording import Recording
 from services.edge.request_guard import RequestGuard
 from services.edge.route_tables import RouteTables
+from services.edge.routing.circuit import BreakerPolicy
+from services.edge.routing.health import Health
+from services.edge.routing.metrics import RoutingMetrics
+from services.edge.routing.retry_budget import RetryBudget
+from services.edge.routing.selection import Selector
 from services.edge.settings import EdgeSettings
 from services.edge.watches import AuthWatch, RouterWatch
 
@@ -109,11 +115,24 @@ def build(
     recording = Recording(metering, admission, identity.boot, metrics)
     guard = RequestGuard(metrics, settings.requests_in_flight_max)
     metrics.in_flight.set_function(lambda: guard.in_flight)
+    routing_metrics = RoutingMetrics(registry)
+    health = Health(
+        workers,
+        routing_metrics,
+        BreakerPolicy(failures_max=settings.breaker_failures_max, open_s=settings.breaker_open_s),
+    )
+    budget = RetryBudget()
+    routing_metrics.read_budget(budget)
+    selector = Selector(workers, health, routing_metrics, Random())
     attempts = Attempts(
         workers,
         Departures(metrics, drain_s_max=settings.drain_disconnected_s_max, drain_max=settings.drain_disconnected_max),
         metrics,
+        selector,
+        health,
+        budget,
         attempts_max=settings.attempts_max,
+        attempts_s_max=settings.attempts_s_max,
         channel_wait_s_max=settings.channel_wait_s_max,
     )
     return Edge(

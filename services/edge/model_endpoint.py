@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 
-from lumen.catalog.resolve import Target
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.peek import Peek
@@ -28,6 +27,7 @@ from services.edge.relay_stream import StreamExchange
 from services.edge.request_guard import RequestGuard
 from services.edge.request_head import RequestHead
 from services.edge.request_ids import new_request_id
+from services.edge.routing.selection import Selection
 from services.edge.settings import EdgeSettings
 
 _CLIENT_GONE = 499
@@ -69,7 +69,7 @@ class ModelEndpoint:
         body = await client.read_body(head.fields, self._settings.body_bytes_max, self._settings.body_read_s_max)
         peek = admission.read_request(client.dialect, body, group, head)
         resolution = await admission.resolve(key, peek.model)
-        targets = self._attempts.targets(resolution)
+        selection = self._attempts.select(resolution, key.account_id, peek, body)
         plan = plan_hold(peek, len(body), resolution)
         admission.check_rates(key)
         problem = self._metering.problem()
@@ -97,21 +97,21 @@ class ModelEndpoint:
             upstream_dialect=client.dialect,
         )
         try:
-            await self._answer(client, call, targets)
+            await self._answer(client, call, selection)
         finally:
             if hold.is_open:
                 self._metering.cancel(hold)
             if call.ttft_us:
                 self._metrics.requests.first_byte(call.dialect.value, call.ttft_us / 1_000_000)
 
-    async def _answer(self, client: ClientConnection, call: Call, targets: list[Target]) -> None:
+    async def _answer(self, client: ClientConnection, call: Call, selection: Selection) -> None:
         exchange: Exchange
         if call.is_stream:
             exchange = StreamExchange(client, call, self._recording, self._keepalives, self._settings)
         else:
             exchange = SingleExchange(client, call, self._recording, self._settings)
         try:
-            await self._attempts.run(exchange, targets)
+            await self._attempts.run(exchange, selection, call.resolution.model.code)
         except (ApiError, ClientGone) as error:
             if call.attempts and call.hold.is_open:
                 self._recording.record_refused(call, error.status if isinstance(error, ApiError) else _CLIENT_GONE)
