@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from lumen.cli import account_commands, catalog_commands, key_commands, usage_commands
+from lumen.cli import account_commands, catalog_commands, key_commands, route_commands, usage_commands
 
 
 def register(app: typer.Typer) -> None:
-    for module in (catalog_commands, account_commands, key_commands, usage_commands):
+    for module in (catalog_commands, account_commands, key_commands, route_commands, usage_commands):
         module.register(app)

@@ -37,6 +37,7 @@ class Call:
     upstream_dialect: Dialect  # of the target being tried
     attempts: list[Attempt] = field(default_factory=list)
     ttft_us: int = 0
+    served_headers: Headers = field(default_factory=list)  # of an answer by another model than asked for
 
     def elapsed_us(self) -> int:
         return int((time.monotonic() - self.started_at) * 1_000_000)

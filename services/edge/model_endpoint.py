@@ -15,7 +15,7 @@ from services.edge.attempts import Attempts
 from services.edge.calls import Call
 from services.edge.client_address import ClientAddresses
 from services.edge.client_connection import ClientConnection, ClientGone, Receive, Scope
-from services.edge.exchanges import Exchange
+from services.edge.exchanges import AttemptFailed, Exchange
 from services.edge.holds import plan_hold
 from services.edge.keepalive import Keepalives
 from services.edge.metering.lease_errors import InsufficientCredits, KeySpendLimitReached, LeaseError
@@ -27,6 +27,8 @@ from services.edge.relay_stream import StreamExchange
 from services.edge.request_guard import RequestGuard
 from services.edge.request_head import RequestHead
 from services.edge.request_ids import new_request_id
+from services.edge.routing.fallbacks import SERVED_MODEL_HEADER, Fallbacks, Leg
+from services.edge.routing.metrics import RoutingMetrics
 from services.edge.routing.selection import Selection
 from services.edge.settings import EdgeSettings
 
@@ -39,21 +41,25 @@ class ModelEndpoint:
         guard: RequestGuard,
         admission: Admission,
         attempts: Attempts,
+        fallbacks: Fallbacks,
         metering: Metering,
         recording: Recording,
         keepalives: Keepalives,
         addresses: ClientAddresses,
         metrics: EdgeMetrics,
+        routing_metrics: RoutingMetrics,
         settings: EdgeSettings,
     ) -> None:
         self._guard = guard
         self._admission = admission
         self._attempts = attempts
+        self._fallbacks = fallbacks
         self._metering = metering
         self._recording = recording
         self._keepalives = keepalives
         self._addresses = addresses
         self._metrics = metrics
+        self._routing_metrics = routing_metrics
         self._settings = settings
 
     async def serve(self, dialect: Dialect, scope: Scope, receive: Receive) -> None:
@@ -69,8 +75,15 @@ class ModelEndpoint:
         body = await client.read_body(head.fields, self._settings.body_bytes_max, self._settings.body_read_s_max)
         peek = admission.read_request(client.dialect, body, group, head)
         resolution = await admission.resolve(key, peek.model)
-        selection = self._attempts.select(resolution, key.account_id, peek, body)
-        plan = plan_hold(peek, len(body), resolution)
+        legs: list[Leg] = []
+        if resolution.model.fallbacks:
+            legs = await self._fallbacks.legs(
+                key, peek, len(body), resolution, lambda leg: self._attempts.select(leg, key.account_id, peek, body)
+            )
+            plan = max((leg.plan for leg in legs), key=lambda leg_plan: leg_plan.amount_nanousd)
+        else:
+            selection = self._attempts.select(resolution, key.account_id, peek, body)
+            plan = plan_hold(peek, len(body), resolution)
         admission.check_rates(key)
         problem = self._metering.problem()
         if problem is not None:
@@ -97,7 +110,10 @@ class ModelEndpoint:
             upstream_dialect=client.dialect,
         )
         try:
-            await self._answer(client, call, selection)
+            if legs:
+                await self._answer_from_chain(client, call, legs)
+            else:
+                await self._answer(client, call, selection)
         finally:
             if hold.is_open:
                 self._metering.cancel(hold)
@@ -105,17 +121,48 @@ class ModelEndpoint:
                 self._metrics.requests.first_byte(call.dialect.value, call.ttft_us / 1_000_000)
 
     async def _answer(self, client: ClientConnection, call: Call, selection: Selection) -> None:
-        exchange: Exchange
-        if call.is_stream:
-            exchange = StreamExchange(client, call, self._recording, self._keepalives, self._settings)
-        else:
-            exchange = SingleExchange(client, call, self._recording, self._settings)
         try:
-            await self._attempts.run(exchange, selection, call.resolution.model.code)
+            await self._attempts.run(self._exchange(client, call), selection, call.resolution.model.code)
         except (ApiError, ClientGone) as error:
-            if call.attempts and call.hold.is_open:
-                self._recording.record_refused(call, error.status if isinstance(error, ApiError) else _CLIENT_GONE)
+            self._record_refused(call, error)
             raise
+
+    async def _answer_from_chain(self, client: ClientConnection, call: Call, legs: list[Leg]) -> None:
+        """The first model whose targets answer. When none does the client is told of the one it asked for."""
+        asked = call.resolution
+        failures: dict[str, AttemptFailed] = {}
+        failure: AttemptFailed | None = None
+        try:
+            for leg in legs:
+                model = leg.resolution.model.code
+                call.resolution, call.output_cap = leg.resolution, leg.plan.output_cap
+                call.prompt_tokens_typical = leg.plan.prompt_tokens_typical
+                call.served_headers = [] if leg.resolution is asked else [(SERVED_MODEL_HEADER, model.encode())]
+                assert leg.selection is not None
+                failure = await self._attempts.try_all(self._exchange(client, call), leg.selection, model)
+                if failure is None:
+                    if leg.resolution is not asked:
+                        self._routing_metrics.fallbacks.labels(asked.model.code, model).inc()
+                    return
+                failures[model] = failure
+                if not failure.may_retry or client.has_started:
+                    break
+            call.resolution = asked
+            client.extra_headers = []
+            assert failure is not None, "a chain has at least one model"
+            raise failures.get(asked.model.code, failure).error
+        except (ApiError, ClientGone) as error:
+            self._record_refused(call, error)
+            raise
+
+    def _exchange(self, client: ClientConnection, call: Call) -> Exchange:
+        if call.is_stream:
+            return StreamExchange(client, call, self._recording, self._keepalives, self._settings)
+        return SingleExchange(client, call, self._recording, self._settings)
+
+    def _record_refused(self, call: Call, error: ApiError | ClientGone) -> None:
+        if call.attempts and call.hold.is_open:
+            self._recording.record_refused(call, error.status if isinstance(error, ApiError) else _CLIENT_GONE)
 
 
 def is_stream_wanted(peek: Peek, fields: dict[bytes, bytes]) -> bool:

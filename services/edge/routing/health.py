@@ -45,6 +45,7 @@ class Trouble(NamedTuple):
     remaining_s: float  # until it is half-open
     is_remote: bool
     is_account: bool
+    is_aside: bool  # for a time that the provider named
 
 
 class Health:
@@ -226,6 +227,7 @@ class Health:
                         max(0.0, circuit.until - now),
                         circuit.is_remote,
                         circuit.is_account,
+                        circuit.open_s == 0.0,
                     )
 
     def prune(self) -> None:
