@@ -13,6 +13,7 @@ costs them one lookup.
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from lumen.catalog.resolve import Resolution, Target
 from lumen.ledger.entries import Attempt
@@ -154,6 +155,10 @@ class Attempts:
         reason, status = "aborted", 0
         response: UpstreamResponse | None = None
         failure: Exception | None = None
+        exchange.on_first_byte = None
+        if self._health.troubled and self._health.is_probe_due(target.channel.name, model):
+            # A stream may last for minutes: its beginning is answer enough.
+            exchange.on_first_byte = partial(self._health.succeeded, target, model, started)
         try:
             try:
                 with self._departures.watch(exchange.client, target.channel.on_disconnect):

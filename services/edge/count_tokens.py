@@ -7,6 +7,7 @@ Where no provider of the model can count (another dialect, or an Anthropic-shape
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from lumen.catalog.resolve import Target
 from lumen.ledger.entries import Attempt
@@ -84,11 +85,12 @@ class CountTokens:
 class CountExchange:
     """See `services.edge.exchanges.Exchange`."""
 
-    __slots__ = ("_answer", "_body", "_head", "_peek", "attempts", "client")
+    __slots__ = ("_answer", "_body", "_head", "_peek", "attempts", "client", "on_first_byte")
 
     def __init__(self, client: ClientConnection, head: RequestHead, peek: Peek, body: bytes) -> None:
         self.client = client
         self.attempts: list[Attempt] = []
+        self.on_first_byte: Callable[[], None] | None = None
         self._head = head
         self._peek = peek
         self._body = body
