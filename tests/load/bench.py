@@ -17,6 +17,7 @@ from typing import Any
 from deploy.local.errors import LocalStackError
 from lumen.protocols.dialects import Dialect
 from tests.fixtures.stack import CommandFailed
+from tests.load import translation_cost
 from tests.load.calls import make_call, stream_of_frames
 from tests.load.clients import Target
 from tests.load.latency import Latency, measure_latency
@@ -104,6 +105,7 @@ def _measure(
         latency=latency,
         memory_mb=memory_mb,
         idle_cores=edge.idle_cores,
+        delta_us=translation_cost.measure(),
         reconcile=stack.reconcile() if stack is not None else "",  # speed counts only when all was charged, once
     )
 

@@ -73,13 +73,6 @@ class ContentEncoder:
                 return {"type": "input_audio", "input_audio": audio, **own_extras(block.extras)}
             case Opaque() if block.dialect is Dialect.OPENAI_CHAT:
                 return dict(block.raw)
-            case Opaque():
-                if block.kind == "item_reference":
-                    raise Unsupported(
-                        "stored_conversations", "Items of earlier responses cannot be referred to.", "input"
-                    )
-                self._target.drop("opaque_blocks")
-                return None
             case _:
                 self._target.drop("opaque_blocks")
                 return None
@@ -88,8 +81,6 @@ class ContentEncoder:
         members = own_extras(extras)
         if cache is not None and "cache_control" not in members:
             self._target.drop("cache_control")
-        if extras is not None and not members:
-            self._target.drop("unknown_members")
         return {**part, **members}
 
     def _image(self, image: Image) -> Part:

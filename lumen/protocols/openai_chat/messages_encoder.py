@@ -28,7 +28,7 @@ from lumen.protocols.codec import Target
 from lumen.protocols.openai_chat.content_encoder import ContentEncoder, Part
 from lumen.protocols.openai_chat.members import own_extras
 from lumen.protocols.openai_chat.tools_encoder import encode_calls
-from lumen.protocols.openai_chat.vendors import needs_reasoning_with_calls, takes, takes_reasoning
+from lumen.protocols.openai_chat.vendors import needs_reasoning_beside_calls, takes, takes_reasoning
 
 _ERROR_PREFIX = "Error: "
 _MEDIA_FOLLOW = "(The result's images and files follow in the next user message.)"
@@ -66,11 +66,13 @@ def _has(turn: Turn, kind: type[Block]) -> bool:
 
 
 class _MessagesEncoder:
-    __slots__ = ("_content", "_target", "messages")
+    __slots__ = ("_content", "_must_reason", "_target", "messages")
 
     def __init__(self, request: Request, target: Target) -> None:
         self._target = target
         self._content = ContentEncoder(request, target)
+        has_calls = any(_has(turn, ToolCall) for turn in request.turns)
+        self._must_reason = has_calls and needs_reasoning_beside_calls(target.issuer)
         self.messages: list[dict[str, Any]] = []
 
     def system(self, texts: tuple[Block, ...]) -> None:
@@ -93,19 +95,18 @@ class _MessagesEncoder:
         if blocks and not parts:
             return  # nothing of it can be said here
         role = turn.role.value
-        if turn.role is Role.SYSTEM and not takes(self._target.issuer, "late_system"):
+        if turn.role is Role.SYSTEM and not takes(self._target.issuer, "system_turns"):
             role = Role.USER.value
-            parts = [{"type": "text", "text": f"<system>\n{part['text']}\n</system>"} for part in parts]
+            parts = [
+                {**part, "text": f"<system>\n{part['text']}\n</system>"} if "text" in part else part for part in parts
+            ]
         self._append({"role": role, "content": self._content.content(parts)}, [turn])
 
     def _append(self, message: dict[str, Any], turns: list[Turn]) -> None:
         for turn in turns:
             if turn.name is not None:
                 message.setdefault("name", turn.name)
-            own = own_extras(turn.extras)
-            if turn.extras is not None and not own:
-                self._target.drop("unknown_members")
-            message.update(own)
+            message.update(own_extras(turn.extras))
         self.messages.append(message)
 
     def _tool(self, result: ToolResult, media: list[Part]) -> None:
@@ -145,7 +146,9 @@ class _MessagesEncoder:
         parts = self._content.parts(tuple(said))
         message: dict[str, Any] = {"role": "assistant", "content": self._content.content(parts)}
         reasoning = self._reasoning(blocks)
-        if not reasoning and calls and needs_reasoning_with_calls(self._target.issuer):
+        if blocks and not (parts or calls or refusals or reasoning):
+            return  # nothing of it can be said here
+        if not reasoning and self._must_reason:
             reasoning = _NO_REASONING
         if reasoning:
             message["reasoning_content"] = reasoning
@@ -153,8 +156,6 @@ class _MessagesEncoder:
             message["refusal"] = "".join(refusals)
         if calls:
             message["tool_calls"] = encode_calls(calls, self._target)
-        if not parts and blocks and len(message) == 2:
-            return  # nothing of it can be said here
         if not parts and (calls or refusals):
             message["content"] = None
         self._append(message, turns)
@@ -164,13 +165,10 @@ class _MessagesEncoder:
         for block in blocks:
             if not isinstance(block, Reasoning):
                 continue
-            if block.seal is not None:
+            is_foreign = block.seal is not None and block.seal.issuer != self._target.issuer
+            if is_foreign or not block.text or not takes_reasoning(self._target.issuer):
                 self._target.drop("reasoning_signature")
-                if block.seal.issuer != self._target.issuer:
-                    continue
-            if not takes_reasoning(self._target.issuer):
-                self._target.drop("reasoning_history")
-            elif block.text:
+            else:
                 texts.append(block.text)
         return "\n\n".join(texts)
 

@@ -13,7 +13,7 @@ from typing import Any
 from lumen.protocols.canonical.request import Thinking, ThinkingMode
 
 # A budget in tokens as an effort: the first row it fits in.
-_EFFORT_BY_BUDGET = ((4096, "low"), (16384, "medium"))
+_EFFORT_BY_BUDGET = ((4095, "low"), (16383, "medium"))
 _BUDGETED_EFFORT_MAX = "high"
 
 _GOOGLE_EFFORT = {"none": "minimal", "xhigh": "high", "max": "high"}  # Gemini 3 cannot be kept from thinking

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -18,8 +19,6 @@ from lumen.protocols.openai_chat.vendors import output_cap_name, takes
 _OPENAI_STOP_MAX = 4
 _USER_CHARS_MAX = 64
 _OPENAI_DIALECTS = (Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES)
-# Members of a Responses request without which the answer would be another one.
-_STORED = ("previous_response_id", "conversation", "prompt", "background", "store")
 
 
 def encode_request(request: Request, target: Target) -> bytes:
@@ -49,10 +48,6 @@ def _refuse(request: Request, target: Target) -> None:
         raise Unsupported("audio_output", "This model gives no spoken answers.", "modalities")
     if target.issuer == "openai" and len(request.sampling.stop) > _OPENAI_STOP_MAX:
         raise Unsupported("stop_sequences", f"This model takes at most {_OPENAI_STOP_MAX} stop sequences.", "stop")
-    if request.extras is not None and request.extras.dialect is Dialect.OPENAI_RESPONSES:
-        for name in _STORED:
-            if request.extras.members.get(name):
-                raise Unsupported("stored_conversations", f"'{name}' is not supported for this model.", name)
 
 
 def _stream_members(request: Request, target: Target) -> dict[str, Any]:
@@ -80,14 +75,20 @@ def _sampling_members(request: Request, target: Target) -> dict[str, Any]:
 
 def _hints(request: Request, target: Target) -> dict[str, Any]:
     is_openai_client = request.dialect in _OPENAI_DIALECTS
-    user = _hint("user", request.user, target, is_meant=len(request.user or "") <= _USER_CHARS_MAX)
     return {
         "verbosity": _hint("verbosity", request.verbosity, target),
         "prompt_cache_key": _hint("prompt_cache_key", request.prompt_cache_key, target),
-        "safety_identifier": user,
+        "safety_identifier": _hint("user", _short_user(request.user), target),
         "metadata": _hint("metadata", request.metadata, target, is_meant=request.dialect is Dialect.OPENAI_CHAT),
         "service_tier": _hint("service_tier", request.service_tier, target, is_meant=is_openai_client),
     }
+
+
+def _short_user(user: str | None) -> str | None:
+    """OpenAI advises to hash what identifies a user, and refuses what is long (Claude Code's ids are)."""
+    if user is None or len(user) <= _USER_CHARS_MAX:
+        return user
+    return hashlib.sha256(user.encode()).hexdigest()
 
 
 def _hint(feature: str, value: Any, target: Target, *, is_meant: bool = True) -> Any:
@@ -117,5 +118,3 @@ def _note_losses(request: Request, target: Target) -> None:
         target.drop("reasoning_display")
     if request.thinking is not None and request.thinking.wants_sealed:
         target.drop("reasoning_signature")
-    if request.extras is not None and not own_extras(request.extras):
-        target.drop("unknown_members")

@@ -19,6 +19,7 @@ from lumen.protocols.openai_chat.finish import encode_finish
 from lumen.protocols.openai_chat.tools_decoder import CALL_PREFIX
 from lumen.protocols.openai_chat.usage import encode_usage
 from lumen.protocols.seals import client_call_id
+from lumen.protocols.tool_names import original_name
 
 # https://platform.openai.com/docs/api-reference/chat/object#chat-object-service_tier
 _SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
@@ -66,7 +67,8 @@ def _encode_message(response: Response, request: Request) -> dict[str, Any]:
     if reasoning:
         message["reasoning_content"] = "\n\n".join(reasoning)
     if calls and request.is_legacy_functions:
-        message["function_call"] = {"name": calls[0].name, "arguments": calls[0].arguments or "{}"}
+        _, name = original_name(request, calls[0].name)
+        message["function_call"] = {"name": name, "arguments": calls[0].arguments or "{}"}
     elif calls:
         message["tool_calls"] = [_encode_call(call, request) for call in calls]
     return message
@@ -85,10 +87,11 @@ def _encode_citations(texts: list[Text]) -> list[dict[str, Any]]:
 
 def _encode_call(call: ToolCall, request: Request) -> dict[str, Any]:
     call_id = client_call_id(call.call_id, call.seal, CALL_PREFIX)
+    _, name = original_name(request, call.name)
     if call.kind is ToolKind.CUSTOM:
-        return {"id": call_id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
-    if request.tool_kind(call.name) is ToolKind.CUSTOM:
+        return {"id": call_id, "type": "custom", "custom": {"name": name, "input": call.arguments}}
+    if request.tool_kind(name) is ToolKind.CUSTOM:
         text = unwrap_custom_input(call.arguments)
-        return {"id": call_id, "type": "custom", "custom": {"name": call.name, "input": text}}
-    function = {"name": call.name, "arguments": call.arguments or "{}"}
+        return {"id": call_id, "type": "custom", "custom": {"name": name, "input": text}}
+    function = {"name": name, "arguments": call.arguments or "{}"}
     return {"id": call_id, "type": "function", "function": function}

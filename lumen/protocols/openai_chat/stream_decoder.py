@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from lumen.money.usage import TokenUsage
 from lumen.protocols.canonical.content import ToolKind
 from lumen.protocols.canonical.events import (
@@ -41,7 +39,7 @@ from lumen.protocols.openai_chat.tools_decoder import google_seal
 from lumen.protocols.openai_chat.usage import decode_usage
 from lumen.protocols.sse_reader import FRAME_BYTES_MAX, SseReader
 from lumen.protocols.stream_reader import UpstreamStreamError
-from lumen.protocols.upstream_errors import UpstreamMessage, message_of
+from lumen.protocols.upstream_errors import UpstreamMessage, parse_message
 
 _DELTAS: Mapping[BlockKind, type[TextDelta] | type[ReasoningDelta] | type[RefusalDelta]] = {
     BlockKind.TEXT: TextDelta,
@@ -72,8 +70,9 @@ class OpenAIChatStreamDecoder:
         self._blocks = 0
         self._prose: BlockKind | None = None
         self._prose_index = 0
+        self._delta = _DELTAS[BlockKind.TEXT]
         self._calls: list[_Call] = []
-        self._call_at: dict[Any, _Call] = {}  # the latest one under each wire index
+        self._call_at: dict[int | str | None, _Call] = {}  # the latest one under each wire index
         self._ids = CallIds(None)
         self._has_refusal = False
         self._finish = ""
@@ -114,6 +113,8 @@ class OpenAIChatStreamDecoder:
         if (chunk.error or not choices) and is_error(chunk):
             self._read_error(data)
             return
+        if choices is None and chunk.usage is None:
+            return  # a ping, or what a relative adds of its own
         if not self._is_started:
             self._start(chunk)
         if chunk.service_tier is not None:
@@ -135,7 +136,7 @@ class OpenAIChatStreamDecoder:
         if self._finish:
             self.anomalies += 1  # the answer is complete all the same
         else:
-            self._fail(UpstreamStreamError(message_of(msgspec.json.decode(data))))
+            self._fail(UpstreamStreamError(parse_message(data)))
 
     def _start(self, chunk: Chunk) -> None:
         self._is_started = True
@@ -182,11 +183,11 @@ class OpenAIChatStreamDecoder:
     def _prose_delta(self, kind: BlockKind, text: str) -> None:
         if kind is not self._prose:
             self._open_prose(kind)
-        self._events.append(_DELTAS[kind](self._prose_index, text))
+        self._events.append(self._delta(self._prose_index, text))
 
     def _open_prose(self, kind: BlockKind) -> None:
         self._close_prose()
-        self._prose = kind
+        self._prose, self._delta = kind, _DELTAS[kind]
         self._prose_index = self._next_index()
         self._events.append(BlockStarted(self._prose_index, kind))
 
@@ -221,7 +222,8 @@ class OpenAIChatStreamDecoder:
         members = custom if isinstance(custom, dict) else entry.get("function")
         members = members if isinstance(members, dict) else {}
         call_id, name = text_or_none(entry.get("id")), text_or_none(members.get("name"))
-        call = self._call_of(entry.get("index"), call_id, name)
+        wire_index = entry.get("index")
+        call = self._call_of(wire_index if isinstance(wire_index, int | str) else None, call_id, name)
         if call.index is None and name is not None:
             self._close_prose()
             call.index = self._next_index()
@@ -237,7 +239,7 @@ class OpenAIChatStreamDecoder:
         else:
             self._events.append(ArgumentsDelta(call.index, piece))
 
-    def _call_of(self, wire_index: Any, call_id: str | None, name: str | None) -> _Call:
+    def _call_of(self, wire_index: int | str | None, call_id: str | None, name: str | None) -> _Call:
         """The call a piece belongs to. Another id counts as another call only with a name: some make up an id for
         every piece. Without an index (`None`) a named piece begins a call, any other continues the latest."""
         call = self._call_at.get(wire_index)
@@ -279,6 +281,5 @@ class OpenAIChatStreamDecoder:
 
 
 def _is_one_line(data: bytes) -> bool:
-    """Whether a read is one event of one `data:` line, as most are: then its framing needs no reader, which costs more
-    than everything else together."""
+    """Whether a read is one event of one `data:` line, as most are; the reader would cost more than all the rest."""
     return data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2 and data[-1] == 10 and b"\r" not in data

@@ -35,6 +35,7 @@ from lumen.protocols.openai_chat.response_encoder import service_tier_member
 from lumen.protocols.openai_chat.tools_decoder import CALL_PREFIX
 from lumen.protocols.openai_chat.usage import encode_usage
 from lumen.protocols.seals import client_call_id
+from lumen.protocols.tool_names import original_name
 
 DONE = b"data: [DONE]\n\n"
 _NO_ARGUMENTS = "{}"  # clients parse them
@@ -138,11 +139,11 @@ class OpenAIChatStreamEncoder:
 
     def _start_call(self, event: BlockStarted) -> bytes:
         number, self._calls = self._calls, self._calls + 1
-        if self._reply.request.is_legacy_functions:
-            return self._start_function_call(event, number)
-        must_unwrap = event.tool_kind is not ToolKind.CUSTOM and (
-            self._reply.request.tool_kind(event.name) is ToolKind.CUSTOM
-        )
+        request = self._reply.request
+        _, name = original_name(request, event.name)
+        if request.is_legacy_functions:
+            return self._start_function_call(event.index, name, number)
+        must_unwrap = event.tool_kind is not ToolKind.CUSTOM and request.tool_kind(name) is ToolKind.CUSTOM
         kind = "custom" if must_unwrap or event.tool_kind is ToolKind.CUSTOM else "function"
         member = "input" if kind == "custom" else "arguments"
         head = self._head + f'{{"tool_calls":[{{"index":{number},"{kind}":{{"{member}":'.encode()
@@ -150,16 +151,16 @@ class OpenAIChatStreamEncoder:
         block.held = [] if must_unwrap else None
         self._blocks[event.index] = block
         call_id = client_call_id(event.call_id, event.seal, CALL_PREFIX)
-        call = {"index": number, "id": call_id, "type": kind, kind: {"name": event.name, member: ""}}
+        call = {"index": number, "id": call_id, "type": kind, kind: {"name": name, member: ""}}
         return self._chunk({"tool_calls": [call]})
 
-    def _start_function_call(self, event: BlockStarted, number: int) -> bytes:
+    def _start_function_call(self, index: int, name: str, number: int) -> bytes:
         """The old answer has room for one call; any other is left out."""
         if number:
             return b""
         head = self._head + b'{"function_call":{"arguments":'
-        self._blocks[event.index] = _Block(head, b"}}" + self._tail, if_empty=_NO_ARGUMENTS)
-        return self._chunk({"function_call": {"name": event.name, "arguments": ""}})
+        self._blocks[index] = _Block(head, b"}}" + self._tail, if_empty=_NO_ARGUMENTS)
+        return self._chunk({"function_call": {"name": name, "arguments": ""}})
 
     def _arguments(self, event: ArgumentsDelta) -> bytes:
         block = self._blocks.get(event.index)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lumen.protocols.arguments import CUSTOM_INPUT, wrap_custom_input
+from lumen.protocols import flat_tools
+from lumen.protocols.arguments import wrap_custom_input
 from lumen.protocols.canonical.content import ToolCall, ToolKind
 from lumen.protocols.canonical.request import (
     CustomTool,
@@ -21,22 +22,15 @@ from lumen.protocols.canonical.request import (
 )
 from lumen.protocols.codec import Target, Unsupported
 from lumen.protocols.dialects import Dialect
+from lumen.protocols.flat_tools import CUSTOM_PARAMETERS, custom_description
 from lumen.protocols.openai_chat.members import own_extras
 from lumen.protocols.openai_chat.vendors import takes
+from lumen.protocols.tool_names import flat_name
 
 # Stands for a signature in a history that has none. https://ai.google.dev/gemini-api/docs/thought-signatures#faqs
 _GOOGLE_UNSIGNED = "skip_thought_signature_validator"
 
-# https://platform.openai.com/docs/guides/tools-local-shell
-_LOCAL_SHELL = {
-    "type": "object",
-    "properties": {
-        "command": {"type": "array", "items": {"type": "string"}, "description": "The program and its arguments."},
-        "working_directory": {"type": "string"},
-        "timeout_ms": {"type": "integer"},
-    },
-    "required": ["command"],
-}
+_NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
 
 def encode_tools(request: Request, target: Target) -> dict[str, Any]:
@@ -72,8 +66,10 @@ def _encode_tool(tool: Tool, target: Target) -> dict[str, Any] | None:
             return _encode_custom(tool, target)
         case OpaqueTool() if tool.dialect is Dialect.OPENAI_CHAT:
             return dict(tool.raw)
-        case OpaqueTool(kind="local_shell"):
-            return _function("local_shell", "Runs a command in the user's shell.", _LOCAL_SHELL)
+        case OpaqueTool(kind=flat_tools.LOCAL_SHELL):
+            return _function(
+                flat_tools.LOCAL_SHELL, flat_tools.LOCAL_SHELL_DESCRIPTION, flat_tools.LOCAL_SHELL_PARAMETERS
+            )
         case _:
             target.drop("server_tools")
             return None
@@ -83,9 +79,10 @@ def _encode_function(tool: FunctionTool, target: Target) -> dict[str, Any]:
     extras = own_extras(tool.extras)
     if tool.cache is not None and "cache_control" not in extras:
         target.drop("cache_control")
-    if tool.extras is not None and not extras:
-        target.drop("unknown_members")
-    entry = _function(tool.name, tool.description, tool.parameters)
+    parameters = tool.parameters
+    if not parameters and not takes(target.issuer, "bare_functions"):
+        parameters = _NO_PARAMETERS
+    entry = _function(flat_name(tool.namespace, tool.name), tool.description, parameters)
     if tool.strict is not None:
         if takes(target.issuer, "strict_tools"):
             entry["function"]["strict"] = tool.strict
@@ -100,12 +97,12 @@ def _function(name: str, description: str | None, parameters: Mapping[str, Any] 
 
 
 def _encode_custom(tool: CustomTool, target: Target) -> dict[str, Any]:
+    name = flat_name(tool.namespace, tool.name)
     if takes(target.issuer, "custom_tools"):
-        members = {"name": tool.name, "description": tool.description, "format": _nested_format(tool.format)}
+        members = {"name": name, "description": tool.description, "format": _nested_format(tool.format)}
         custom = {name: value for name, value in members.items() if value is not None}
         return {"type": "custom", "custom": custom, **own_extras(tool.extras)}
-    schema = {"type": "object", "properties": {CUSTOM_INPUT: {"type": "string"}}, "required": [CUSTOM_INPUT]}
-    return _function(tool.name, _described(tool), schema)
+    return _function(name, custom_description(tool), CUSTOM_PARAMETERS)
 
 
 def _nested_format(form: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -113,15 +110,6 @@ def _nested_format(form: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     if form is None or form.get("type") != "grammar":
         return form
     return {"type": "grammar", "grammar": {name: value for name, value in form.items() if name != "type"}}
-
-
-def _described(tool: CustomTool) -> str | None:
-    """With the grammar, which a function's schema cannot hold."""
-    form = tool.format or {}
-    if "definition" not in form:
-        return tool.description
-    grammar = f"`{CUSTOM_INPUT}` must match this {form.get('syntax', '')} grammar:\n{form['definition']}"
-    return f"{tool.description}\n\n{grammar}" if tool.description else grammar
 
 
 def _encode_choice(choice: ToolChoice, tools: Mapping[str, Tool], target: Target) -> dict[str, Any]:
@@ -146,9 +134,9 @@ def _encode_choice(choice: ToolChoice, tools: Mapping[str, Tool], target: Target
 
 
 def _reference(tool: Tool, target: Target) -> dict[str, Any]:
-    if isinstance(tool, CustomTool) and takes(target.issuer, "custom_tools"):
-        return {"type": "custom", "custom": {"name": tool.name}}
-    return {"type": "function", "function": {"name": _name(tool)}}
+    name = tool.kind if isinstance(tool, OpaqueTool) else flat_name(tool.namespace, tool.name)
+    kind = "custom" if isinstance(tool, CustomTool) and takes(target.issuer, "custom_tools") else "function"
+    return {"type": kind, kind: {"name": name}}
 
 
 def encode_calls(calls: list[ToolCall], target: Target) -> list[dict[str, Any]]:
@@ -162,13 +150,14 @@ def encode_calls(calls: list[ToolCall], target: Target) -> list[dict[str, Any]]:
 def _encode_call(call: ToolCall, target: Target) -> dict[str, Any]:
     if call.cache is not None:
         target.drop("cache_control")
+    name = flat_name(call.namespace, call.name)
     if call.kind is ToolKind.CUSTOM:
         if takes(target.issuer, "custom_tools"):
-            return {"id": call.call_id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
+            return {"id": call.call_id, "type": "custom", "custom": {"name": name, "input": call.arguments}}
         arguments = wrap_custom_input(call.arguments)
     else:
         arguments = call.arguments or "{}"
-    entry = {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+    entry = {"id": call.call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
     if call.seal is not None:
         if call.seal.issuer == target.issuer == "google":
             entry["extra_content"] = _google_content(call.seal.value)

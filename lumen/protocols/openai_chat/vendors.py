@@ -16,19 +16,20 @@ _CLASSIC = frozenset({"seed", "presence_penalty", "frequency_penalty", "logit_bi
 
 _TAKES: Mapping[str, frozenset[str]] = {
     "openai": _CLASSIC
-    | {"allowed_tools", "custom_tools", "late_system", "metadata", "prompt_cache_key", "refusal", "service_tier"}
-    | {"strict_tools", "text_parts", "user", "verbosity"},
-    "google": frozenset({"strict_tools", "seed", "presence_penalty", "frequency_penalty", "text_parts"}),
-    "deepseek": frozenset({"presence_penalty", "frequency_penalty", "logprobs", "late_system"}),
-    "moonshot": frozenset({"presence_penalty", "frequency_penalty", "prompt_cache_key", "user", "late_system"}),
-    "zhipu": frozenset({"late_system"}),
+    | {"allowed_tools", "custom_tools", "system_turns", "metadata", "prompt_cache_key", "refusal", "service_tier"}
+    | {"bare_functions", "strict_tools", "text_parts", "user", "verbosity"},
+    # Refuses members it does not know, the penalties and the seed that its own API has among them.
+    "google": frozenset({"text_parts"}),
+    "deepseek": frozenset({"presence_penalty", "frequency_penalty", "logprobs", "system_turns"}),
+    "moonshot": frozenset({"presence_penalty", "frequency_penalty", "prompt_cache_key", "user", "system_turns"}),
+    "zhipu": frozenset({"system_turns"}),
     "minimax": frozenset(),
     "qwen": frozenset({"seed", "presence_penalty", "logprobs", "parallel_tool_calls", "top_k"}),
 }
 
 # Their own APIs refuse or ignore thinking that is sent back as text.
 _WITHOUT_REASONING = frozenset({"openai", "google"})
-# Refuse a turn with tool calls that lacks `reasoning_content` while they think.
+# While they think, refuse a conversation with tool calls in which an assistant message lacks `reasoning_content`.
 _NEEDING_REASONING = frozenset({"deepseek", "moonshot"})
 
 
@@ -40,7 +41,7 @@ def takes_reasoning(issuer: str) -> bool:
     return issuer not in _WITHOUT_REASONING
 
 
-def needs_reasoning_with_calls(issuer: str) -> bool:
+def needs_reasoning_beside_calls(issuer: str) -> bool:
     return issuer in _NEEDING_REASONING
 
 

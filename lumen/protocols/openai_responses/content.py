@@ -5,7 +5,7 @@ https://platform.openai.com/docs/api-reference/responses/create (`input`)
 
 from __future__ import annotations
 
-import mimetypes
+from collections.abc import Mapping
 from typing import Any
 
 from lumen.protocols import openai_wording as wording
@@ -44,6 +44,16 @@ _IMAGE_MEMBERS = frozenset({"type", "image_url", "file_id", "detail"})
 _FILE_MEMBERS = frozenset({"type", "file_data", "file_url", "file_id", "filename"})
 _AUDIO_MEMBERS = frozenset({"type", "input_audio"})
 _DATA_URL = "data:"
+# Of files whose data says no type, by the end of their name; any other is taken for a PDF.
+_MEDIA_TYPES: Mapping[str, str] = {
+    "csv": "text/csv",
+    "htm": "text/html",
+    "html": "text/html",
+    "json": "application/json",
+    "md": "text/markdown",
+    "txt": "text/plain",
+    "xml": "text/xml",
+}
 
 
 def decode_content(value: Any, path: str) -> tuple[Block, ...]:
@@ -102,7 +112,8 @@ def _file_source(part: Members, name: str | None, path: str) -> Source:
     if data is not None:
         if _is_data_url(data):
             return decode_data_url(data, member_path(path, "file_data"))
-        return Inline(mimetypes.guess_type(name or "")[0] or "application/pdf", data)
+        suffix = (name or "").rpartition(".")[2].lower()
+        return Inline(_MEDIA_TYPES.get(suffix, "application/pdf"), data)
     url = read_optional_string(part, "file_url", path)
     if url is not None:
         return decode_data_url(url, member_path(path, "file_url")) if _is_data_url(url) else Url(url)

@@ -7,6 +7,7 @@ knew of it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
@@ -35,10 +36,12 @@ from lumen.protocols.dialects import Dialect
 from lumen.protocols.openai_responses.citations import encode_annotations
 from lumen.protocols.openai_responses.members import own_members
 from lumen.protocols.openai_responses.request_decoder import INSTRUCTIONS
+from lumen.protocols.openai_responses.tools import upstream_name
 
 Item = dict[str, Any]
 
 _ERROR = "Error: "
+_IDENTIFIER_CHARS_MAX = 64
 _CALL_ITEMS: Mapping[ToolKind, str] = {
     ToolKind.FUNCTION: "function_call",
     ToolKind.CUSTOM: "custom_tool_call",
@@ -72,6 +75,8 @@ class InputEncoder:
             if _role_of(text) not in (None, INSTRUCTIONS)
         ]
         for turn in self._request.turns:
+            if turn.name is not None:
+                self._target.drop("participant_name")
             items += self._answer_items(turn) if turn.role is Role.ASSISTANT else self._prompt_items(turn)
         return items
 
@@ -108,10 +113,15 @@ class InputEncoder:
         self._note_cache(block)
         if isinstance(block, Image):
             return [self._image_part(block)]
-        return [self._document_part(block)]
+        part = self._document_part(block)
+        if block.context and part["type"] == "input_file":
+            return [{"type": "input_text", "text": block.context}, part]
+        return [part]
 
     def _text_part(self, block: Text) -> Item:
         self._note_cache(block)
+        if block.seal is not None:
+            self._target.drop("reasoning_signature")
         extras = {name: value for name, value in own_members(block.extras).items() if name not in ("role", "message")}
         return {"type": "input_text", "text": block.text, **extras}
 
@@ -202,12 +212,17 @@ class InputEncoder:
         self._note_cache(block)
         if block.seal is not None and block.seal.issuer != self._target.issuer:
             self._target.drop("reasoning_signature")
-        item: Item = {"type": _CALL_ITEMS[block.kind], **own_members(block.extras), "call_id": block.call_id}
+        item: Item = {
+            "type": _CALL_ITEMS[block.kind],
+            **own_members(block.extras),
+            "call_id": identifier(block.call_id),
+        }
         if block.kind is ToolKind.LOCAL_SHELL:
             return {"status": "completed", **item, "action": arguments_object(block.arguments)}
-        item["name"] = block.name
-        if block.namespace is not None:
-            item["namespace"] = block.namespace
+        if block.namespace is None:
+            item["name"] = upstream_name(block.name, self._request.dialect)
+        else:
+            item |= {"name": block.name, "namespace": block.namespace}
         if block.kind is ToolKind.CUSTOM:
             item["input"] = block.arguments
         else:
@@ -221,7 +236,7 @@ class InputEncoder:
         return {
             **own_members(block.extras),
             "type": f"{_CALL_ITEMS[kind]}_output",
-            name: block.call_id,
+            name: identifier(block.call_id),
             "output": self._output(block),
         }
 
@@ -240,6 +255,11 @@ class InputEncoder:
     def _note_cache(self, block: Text | Image | Document | ToolCall | ToolResult) -> None:
         if block.cache is not None:
             self._target.drop("cache_control")
+
+
+def identifier(text: str) -> str:
+    """OpenAI takes 64 characters; the SHA-256 of a longer one has as many."""
+    return text if len(text) <= _IDENTIFIER_CHARS_MAX else hashlib.sha256(text.encode()).hexdigest()
 
 
 def _role_of(text: Text) -> str | None:

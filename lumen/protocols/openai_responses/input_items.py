@@ -16,7 +16,7 @@ import msgspec
 from lumen.protocols import openai_wording as wording
 from lumen.protocols.arguments import arguments_text
 from lumen.protocols.canonical.content import Block, Opaque, Reasoning, Text, ToolCall, ToolKind, ToolResult
-from lumen.protocols.canonical.request import Role, Turn
+from lumen.protocols.canonical.request import Role, Tool, Turn
 from lumen.protocols.codec import Unsupported
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.openai_responses.content import decode_content, decode_output
@@ -34,6 +34,7 @@ from lumen.protocols.openai_responses.members import (
     read_string,
 )
 from lumen.protocols.openai_responses.sealed import decode_seal
+from lumen.protocols.openai_responses.tools import decode_tools
 from lumen.protocols.request_fields import InvalidRequest
 from lumen.protocols.seals import read_call_id
 
@@ -54,10 +55,12 @@ _ROLES: Mapping[str, Role] = {
 
 
 class Conversation:
-    """Collects what the items say, in their order. `system` are the texts that come before anything else."""
+    """Collects what the items say, in their order. `system` are the texts that come before anything else, `tools` those
+    handed over in between, which other dialects can only have from the start."""
 
     def __init__(self) -> None:
         self.system: list[Text] = []
+        self.tools: list[Tool] = []
         self._turns: list[Turn] = []
         self._answer: list[Block] = []
 
@@ -84,6 +87,8 @@ class Conversation:
                 "References to stored items are not supported for this model. Please send the items themselves.",
                 path,
             )
+        elif kind == "additional_tools":
+            self.tools += decode_tools(item.get("tools"), member_path(path, "tools"))
         elif kind in _ANSWER_ITEMS:
             self._answer.append(_ANSWER_ITEMS[kind](item, path))
         elif kind in _RESULTS:

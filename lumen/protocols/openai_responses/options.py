@@ -30,18 +30,16 @@ _LOW_BUDGET_TOKENS, _MEDIUM_BUDGET_TOKENS = 4096, 16384
 
 
 def decode_thinking(body: Members) -> Thinking | None:
-    """Raises InvalidRequest."""
+    """None when nothing was said. Raises InvalidRequest."""
     reasoning = read_optional_object(body, "reasoning") or {}
-    wants_sealed = SEALED in read_optional_array(body, "include")
-    if not reasoning and not wants_sealed:
-        return None
     summary = read_optional_string(reasoning, "summary", "reasoning")
-    return Thinking(
+    thinking = Thinking(
         effort=read_optional_string(reasoning, "effort", "reasoning"),
         display=summary or read_optional_string(reasoning, "generate_summary", "reasoning"),
-        wants_sealed=wants_sealed,
+        wants_sealed=SEALED in read_optional_array(body, "include"),
         extras=own_extras(other_members(reasoning, _REASONING_MEMBERS)),
     )
+    return None if thinking == Thinking() else thinking
 
 
 def encode_reasoning(thinking: Thinking) -> dict[str, Any]:

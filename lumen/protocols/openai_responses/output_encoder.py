@@ -22,13 +22,14 @@ from lumen.protocols.canonical.content import (
     ToolCall,
     ToolKind,
 )
-from lumen.protocols.canonical.request import CustomTool, FunctionTool, Request
+from lumen.protocols.canonical.request import Request
 from lumen.protocols.codec import Reply
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.openai_responses.citations import encode_annotations
 from lumen.protocols.openai_responses.input_items import CALL_PREFIX
 from lumen.protocols.openai_responses.sealed import encode_seal
 from lumen.protocols.seals import client_call_id
+from lumen.protocols.tool_names import original_name
 
 Item = dict[str, Any]
 
@@ -56,14 +57,11 @@ class ClientCall(NamedTuple):
 def client_call(
     request: Request, call_id: str, name: str, kind: ToolKind, namespace: str | None, seal: Seal | None
 ) -> ClientCall:
-    """A function's name may stand for a tool of a namespace, by itself or as `<namespace>__<name>`."""
+    """`kind` and `name` are the upstream's."""
     client_id = client_call_id(call_id, seal, CALL_PREFIX)
     if kind is not ToolKind.FUNCTION or namespace is not None:
         return ClientCall(kind, name, namespace, client_id, False)
-    for tool in request.tools:
-        if isinstance(tool, FunctionTool | CustomTool) and name in (tool.name, f"{tool.namespace}__{tool.name}"):
-            name, namespace = tool.name, tool.namespace
-            break
+    namespace, name = original_name(request, name)
     kind = request.tool_kind(name)
     return ClientCall(kind, name, namespace, client_id, kind is not ToolKind.FUNCTION)
 

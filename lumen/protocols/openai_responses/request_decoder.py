@@ -61,7 +61,7 @@ def decode_request(body: Mapping[str, Any]) -> Request:
         read_string(body, "model", ""),
         conversation.turns(),
         tuple(conversation.system),
-        () if body.get("tools") is None else decode_tools(body["tools"]),
+        (*decode_tools(read_optional_array(body, "tools")), *conversation.tools),
         None if body.get("tool_choice") is None else decode_tool_choice(body["tool_choice"]),
         read_optional_boolean(body, "parallel_tool_calls"),
         max_output_tokens=read_optional_integer(body, "max_output_tokens"),

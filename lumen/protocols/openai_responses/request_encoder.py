@@ -5,22 +5,20 @@ Nothing is stored there: `store` is false, and reasoning comes back sealed so th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from lumen.protocols.canonical.request import FunctionTool, OpaqueTool, Request, Sampling
+from lumen.protocols.canonical.request import FunctionTool, OpaqueTool, Request, Sampling, ToolChoiceMode
 from lumen.protocols.codec import Target, Unsupported
 from lumen.protocols.dialects import Dialect
-from lumen.protocols.openai_responses.input_encoder import InputEncoder
+from lumen.protocols.openai_responses.input_encoder import InputEncoder, identifier
 from lumen.protocols.openai_responses.members import own_members
 from lumen.protocols.openai_responses.options import encode_include, encode_reasoning, encode_text
 from lumen.protocols.openai_responses.tools import encode_tool_choice, encode_tools
 
 _OUTPUT_TOKENS_MIN = 16
-_IDENTIFIER_CHARS_MAX = 64
 _METADATA_MAX = 16
 SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
 
@@ -30,6 +28,7 @@ def encode_request(request: Request, target: Target) -> bytes:
     _refuse(request)
     _drop(request, target)
     encoder = InputEncoder(request, target)
+    tools = encode_tools(request.tools, request.dialect)
     body: dict[str, Any] = {
         **own_members(request.extras),
         "model": target.model,
@@ -39,12 +38,12 @@ def encode_request(request: Request, target: Target) -> bytes:
     }
     optional: dict[str, Any] = {
         "instructions": encoder.instructions(),
-        "tools": encode_tools(request.tools, request.dialect) or None,
-        "tool_choice": None if request.tool_choice is None else encode_tool_choice(request.tool_choice, request),
+        "tools": tools or None,
+        "tool_choice": _tool_choice(request, has_tools=bool(tools)),
         "parallel_tool_calls": request.parallel_tool_calls,
         "max_output_tokens": _output_cap(request, target),
-        "temperature": request.sampling.temperature,
-        "top_p": request.sampling.top_p,
+        "temperature": _unless_default(request.sampling.temperature, request),
+        "top_p": _unless_default(request.sampling.top_p, request),
         "top_logprobs": request.sampling.top_logprobs if request.dialect is Dialect.OPENAI_RESPONSES else None,
         "reasoning": None if request.thinking is None else encode_reasoning(request.thinking) or None,
         "include": encode_include(request) or None,
@@ -94,6 +93,20 @@ def _lost_sampling(sampling: Sampling) -> list[str]:
     return [feature for feature, is_asked in asked.items() if is_asked]
 
 
+def _tool_choice(request: Request, *, has_tools: bool) -> str | dict[str, Any] | None:
+    """A choice among no tools is left out, unless one of those that were left out had to be called."""
+    choice = request.tool_choice
+    if choice is None:
+        return None
+    if has_tools or request.dialect is Dialect.OPENAI_RESPONSES:
+        return encode_tool_choice(choice, request)
+    if choice.mode in (ToolChoiceMode.REQUIRED, ToolChoiceMode.NAMED):
+        raise Unsupported(
+            "tool_choice", "The tools that must be called are not available with this model.", "tool_choice"
+        )
+    return None
+
+
 def _output_cap(request: Request, target: Target) -> int | None:
     cap = target.cap(request.max_output_tokens)
     is_strict = target.output_cap is not None and target.output_cap < _OUTPUT_TOKENS_MIN
@@ -106,10 +119,12 @@ def _safety_identifier(request: Request) -> str | None:
 
 
 def _identifier(text: str | None) -> str | None:
-    """OpenAI takes 64 characters; the SHA-256 of a longer one has as many."""
-    if text is None or len(text) <= _IDENTIFIER_CHARS_MAX:
-        return text
-    return hashlib.sha256(text.encode()).hexdigest()
+    return None if text is None else identifier(text)
+
+
+def _unless_default(value: float | int | None, request: Request) -> float | int | None:
+    """1 is the default of every dialect; models that reason refuse it when it is said."""
+    return None if value == 1 and request.dialect is not Dialect.OPENAI_RESPONSES else value
 
 
 def _is_metadata(metadata: Mapping[str, Any] | None) -> bool:

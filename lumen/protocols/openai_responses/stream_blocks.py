@@ -99,10 +99,13 @@ class Blocks:
     # --- deltas
 
     def add_delta(self, item: Item, place: int, kind: BlockKind, text: str) -> None:
-        block = self._block_of(item, place, kind)
-        if block is not None:
-            block.said.append(text)
-            self.events.append(block.delta(block.index, text))
+        block = item.blocks.get(place)
+        if block is None or block.is_finished or block.kind is not kind:
+            block = self._block_of(item, place, kind)
+            if block is None:
+                return
+        block.said.append(text)
+        self.events.append(block.delta(block.index, text))
 
     def add_reasoning(self, item: Item, part: tuple[bool, int], text: str) -> None:
         """Parts are joined by blank lines. Where summary and reasoning itself both come, the first to come counts."""

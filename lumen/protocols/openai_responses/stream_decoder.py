@@ -82,7 +82,7 @@ class ResponsesStreamDecoder:
                 break
             try:
                 frame = _frames.decode(data)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 self._read_odd(data)
                 continue
             kind = _PART_DELTAS.get(frame.type)
@@ -141,9 +141,9 @@ class ResponsesStreamDecoder:
         response = response if isinstance(response, dict) else {}
         if kind in _STARTS:
             self._start(response)
-        elif kind in _ENDS:
+        elif kind in _ENDS and response.get("status") != "failed":
             self._end(str(kind), response)
-        elif kind in _FAILURES or event.get("error"):
+        elif kind is not None or event.get("error"):
             if isinstance(response.get("usage"), dict):
                 self._start(response)
                 self._report_usage(response)

@@ -19,6 +19,7 @@ from lumen.protocols.canonical.request import (
     ToolChoice,
     ToolChoiceMode,
 )
+from lumen.protocols.codec import Unsupported
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.openai_responses.members import (
     Members,
@@ -35,6 +36,7 @@ from lumen.protocols.openai_responses.members import (
     read_string,
 )
 from lumen.protocols.request_fields import InvalidRequest
+from lumen.protocols.tool_names import flat_name
 
 _FUNCTION_MEMBERS = frozenset({"type", "name", "description", "parameters", "strict"})
 _CUSTOM_MEMBERS = frozenset({"type", "name", "description", "format"})
@@ -44,13 +46,13 @@ _NAMED_TOOLS = frozenset({"function", "custom"})
 _NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
 
-def decode_tools(value: Any) -> tuple[Tool, ...]:
+def decode_tools(value: Any, path: str = "tools") -> tuple[Tool, ...]:
     """Raises InvalidRequest."""
     tools: list[Tool] = []
-    for i, entry in enumerate(as_array(value, "tools")):
-        path = f"tools[{i}]"
-        entry = as_object(entry, path)
-        tools += _decode_namespace(entry, path) if entry.get("type") == "namespace" else [_decode_tool(entry, path)]
+    for i, entry in enumerate(as_array(value, path)):
+        place = f"{path}[{i}]"
+        entry = as_object(entry, place)
+        tools += _decode_namespace(entry, place) if entry.get("type") == "namespace" else [_decode_tool(entry, place)]
     return tuple(tools)
 
 
@@ -92,7 +94,8 @@ def _decode_namespace(entry: Members, path: str) -> list[Tool]:
 def encode_tools(tools: Iterable[Tool], client: Dialect) -> list[dict[str, Any]]:
     """Tools only another dialect knows are left out.
 
-    Functions are strict here unless they say otherwise, in no other dialect: theirs get an explicit false.
+    Functions are strict here unless they say otherwise, in no other dialect: theirs get an explicit false. Their names
+    are made fit for OpenAI's pattern.
     """
     encoded: list[dict[str, Any]] = []
     namespaces: dict[str, list[dict[str, Any]]] = {}
@@ -103,7 +106,7 @@ def encode_tools(tools: Iterable[Tool], client: Dialect) -> list[dict[str, Any]]
             continue
         extras = dict(own_members(tool.extras))
         said = extras.pop(_NAMESPACE_EXTRA, {})
-        members = _encode_function(tool, client) if isinstance(tool, FunctionTool) else _encode_custom(tool)
+        members = _encode_function(tool, client) if isinstance(tool, FunctionTool) else _encode_custom(tool, client)
         members |= extras
         if tool.namespace is None:
             encoded.append(members)
@@ -115,9 +118,13 @@ def encode_tools(tools: Iterable[Tool], client: Dialect) -> list[dict[str, Any]]
     return encoded
 
 
+def upstream_name(name: str, client: Dialect) -> str:
+    return name if client is Dialect.OPENAI_RESPONSES else flat_name(None, name)
+
+
 def _encode_function(tool: FunctionTool, client: Dialect) -> dict[str, Any]:
     is_own = client is Dialect.OPENAI_RESPONSES
-    members: dict[str, Any] = {"type": "function", "name": tool.name}
+    members: dict[str, Any] = {"type": "function", "name": upstream_name(tool.name, client)}
     if tool.description is not None:
         members["description"] = tool.description
     if tool.parameters is not None or not is_own:
@@ -127,14 +134,12 @@ def _encode_function(tool: FunctionTool, client: Dialect) -> dict[str, Any]:
     return members
 
 
-def _encode_custom(tool: CustomTool) -> dict[str, Any]:
-    members: dict[str, Any] = {"type": "custom", "name": tool.name}
+def _encode_custom(tool: CustomTool, client: Dialect) -> dict[str, Any]:
+    members: dict[str, Any] = {"type": "custom", "name": upstream_name(tool.name, client)}
     if tool.description is not None:
         members["description"] = tool.description
     if tool.format is not None:
-        # Chat has the grammar one level deeper.
-        grammar = tool.format.get("grammar")
-        members["format"] = {"type": "grammar", **grammar} if isinstance(grammar, Mapping) else tool.format
+        members["format"] = tool.format
     return members
 
 
@@ -173,6 +178,7 @@ def _unknown_choice(value: str, path: str) -> InvalidRequest:
 
 
 def encode_tool_choice(choice: ToolChoice, request: Request) -> str | dict[str, Any]:
+    """Raises Unsupported for a choice among tools that were left out."""
     if original := own_members(choice.extras):
         return dict(original)
     if choice.mode is ToolChoiceMode.NAMED:
@@ -185,4 +191,8 @@ def encode_tool_choice(choice: ToolChoice, request: Request) -> str | dict[str, 
 
 def _named(name: str, request: Request) -> dict[str, Any]:
     kind = request.tool_kind(name)
-    return {"type": kind.value} if kind is ToolKind.LOCAL_SHELL else {"type": kind.value, "name": name}
+    if kind is ToolKind.LOCAL_SHELL:
+        return {"type": kind.value}
+    if not any(isinstance(tool, FunctionTool | CustomTool) and tool.name == name for tool in request.tools):
+        raise Unsupported("tool_choice", f"The tool '{name}' is not available with this model.", "tool_choice")
+    return {"type": kind.value, "name": upstream_name(name, request.dialect)}

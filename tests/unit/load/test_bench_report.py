@@ -17,7 +17,14 @@ def sample(server: str, own_ms: float, system_ms: float) -> Sample:
 def report(*rounds: dict[str, Sample]) -> Report:
     case = Case("chat-single", make_call(is_stream=False), 16)
     return Report(
-        {"cores": "2"}, {"rounds": len(rounds)}, [CaseResult(case, rounds)], {}, {"at idle": 80.0}, 0.02, "ok"
+        {"cores": "2"},
+        {"rounds": len(rounds)},
+        [CaseResult(case, rounds)],
+        {},
+        {"at idle": 80.0},
+        0.02,
+        {"a -> b": 4.25},
+        "ok",
     )
 
 
@@ -33,6 +40,7 @@ def test_ratios_are_taken_within_a_round_and_the_median_counts(tmp_path: Path) -
     assert round(case["system_to_edge"], 9) == 1.5
     assert len(case["rounds"]) == 3
     assert "4.00 (3.00-5.00)" in result.text()
+    assert "a -> b" in result.text()
 
 
 def test_nginx_alone_has_a_table_too() -> None:
