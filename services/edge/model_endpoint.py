@@ -27,7 +27,7 @@ from services.edge.relay_stream import StreamExchange
 from services.edge.request_guard import RequestGuard
 from services.edge.request_head import RequestHead
 from services.edge.request_ids import new_request_id
-from services.edge.routing.fallbacks import SERVED_MODEL_HEADER, Fallbacks, Leg
+from services.edge.routing.fallbacks import SERVED_MODEL_HEADER, Fallbacks, Leg, dearest
 from services.edge.routing.metrics import RoutingMetrics
 from services.edge.routing.selection import Selection
 from services.edge.settings import EdgeSettings
@@ -80,16 +80,18 @@ class ModelEndpoint:
             legs = await self._fallbacks.legs(
                 key, peek, len(body), resolution, lambda leg: self._attempts.select(leg, key.account_id, peek, body)
             )
-            plan = max((leg.plan for leg in legs), key=lambda leg_plan: leg_plan.amount_nanousd)
+            plan = legs[0].plan
+            amount_nanousd, least_nanousd = dearest(legs)
         else:
             selection = self._attempts.select(resolution, key.account_id, peek, body)
             plan = plan_hold(peek, len(body), resolution)
+            amount_nanousd, least_nanousd = plan.amount_nanousd, plan.least_nanousd
         admission.check_rates(key)
         problem = self._metering.problem()
         if problem is not None:
             raise ApiError(ErrorKind.OVERLOADED, "Usage cannot be recorded at the moment.", retry_after_s=5)
         try:
-            hold = await self._metering.hold(key, plan.amount_nanousd)
+            hold = await self._metering.hold(key, amount_nanousd, least_nanousd)
         except LeaseError as error:
             raise _refusal(error) from error
         call = Call(
@@ -103,11 +105,12 @@ class ModelEndpoint:
             resolution=resolution,
             is_stream=is_stream_wanted(peek, head.fields),
             hold=hold,
-            output_cap=plan.output_cap,
+            output_cap=plan.cap_within(hold.amount_nanousd),
             prompt_tokens_typical=plan.prompt_tokens_typical,
             started_at=started,
             started_at_us=time.time_ns() // 1000,
             upstream_dialect=client.dialect,
+            modifiers=peek.modifiers,
         )
         try:
             if legs:
@@ -135,7 +138,7 @@ class ModelEndpoint:
         try:
             for leg in legs:
                 model = leg.resolution.model.code
-                call.resolution, call.output_cap = leg.resolution, leg.plan.output_cap
+                call.resolution, call.output_cap = leg.resolution, leg.plan.cap_within(call.hold.amount_nanousd)
                 call.prompt_tokens_typical = leg.plan.prompt_tokens_typical
                 call.served_headers = [] if leg.resolution is asked else [(SERVED_MODEL_HEADER, model.encode())]
                 assert leg.selection is not None

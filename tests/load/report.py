@@ -25,6 +25,7 @@ class Report:
     """`memory_mb`: the edge's RSS by moment. `delta_us`: CPU of a text delta by its way.
 
     `reconcile`: the verdict on all that the bench made the account spend.
+    `lease_rpcs_per_1000`: Grant and Renew calls of the edge per thousand requests, over all cases; None without one.
     """
 
     machine: Mapping[str, str]
@@ -35,6 +36,7 @@ class Report:
     idle_cores: float
     delta_us: Mapping[str, float]
     reconcile: str
+    lease_rpcs_per_1000: float | None = None
 
     def text(self) -> str:
         parts = [
@@ -49,6 +51,8 @@ class Report:
         if self.memory_mb:
             memory = ", ".join(f"{value:.0f} MB {moment}" for moment, value in self.memory_mb.items())
             parts.append(f"edge RSS: {memory}; system idle: {self.idle_cores:.3f} cores; reconcile: {self.reconcile}")
+        if self.lease_rpcs_per_1000 is not None:
+            parts.append(f"lease RPCs per 1,000 requests: {self.lease_rpcs_per_1000:.2f} (goal: under 20)")
         return "\n\n".join([*parts, _NOTES])
 
     def store(self, path: Path) -> None:
@@ -61,6 +65,7 @@ class Report:
             "system_idle_cores": self.idle_cores,
             "text_delta_us": dict(self.delta_us),
             "reconcile": self.reconcile,
+            "lease_rpcs_per_1000": self.lease_rpcs_per_1000,
         }
         path.write_text(json.dumps(document, indent=1) + "\n")
 

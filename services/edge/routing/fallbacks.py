@@ -58,6 +58,11 @@ class Fallbacks:
         return chosen
 
 
+def dearest(legs: list[Leg]) -> tuple[int, int]:
+    """(what to hold, the least that makes an answer) in nano-USD, enough for whichever model of the chain answers."""
+    return max(leg.plan.amount_nanousd for leg in legs), max(leg.plan.least_nanousd for leg in legs)
+
+
 def _leg(resolution: Resolution, plan: HoldPlan, select: Callable[[Resolution], Selection]) -> Leg:
     try:
         return Leg(resolution, plan, select(resolution))

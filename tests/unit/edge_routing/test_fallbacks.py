@@ -12,7 +12,7 @@ from lumen.protocols.dialects import Dialect
 from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.peek import peek
 from services.edge.key_cache import ApiKey
-from services.edge.routing.fallbacks import Fallbacks, Leg
+from services.edge.routing.fallbacks import Fallbacks, Leg, dearest
 from services.edge.routing.selection import Selection
 from tests.unit.catalog.catalogs import catalog, channel, group, model
 
@@ -71,6 +71,7 @@ async def test_the_dearest_of_the_chain_is_held() -> None:
     found = await legs(table(channel("c", "a", "dear", "cheap")), key(), set(), set())
     held = {leg.resolution.model.code: leg.plan.amount_nanousd for leg in found}
     assert held["dear"] == max(held.values()) > 50 * held["a"]
+    assert dearest(found) == (held["dear"], held["dear"])
 
 
 async def test_with_nobody_ready_the_client_is_told_of_the_model_it_asked_for() -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from tests.load.calls import make_call
+from tests.load.local_stack import LeaseCounts
 from tests.load.report import Report
 from tests.load.rounds import Case, CaseResult, Sample
 
@@ -45,3 +46,7 @@ def test_ratios_are_taken_within_a_round_and_the_median_counts(tmp_path: Path) -
 
 def test_nginx_alone_has_a_table_too() -> None:
     assert "chat-single" in report({"nginx": sample("nginx", 0.1, 0.1)}).text()
+
+
+def test_lease_calls_are_counted_per_thousand_requests_of_the_load() -> None:
+    assert LeaseCounts(44, 12_500).since(LeaseCounts(4, 2_500)).rpcs_per_1000 == 4.0
