@@ -152,6 +152,7 @@ class RouterWatch:
         self._metrics.watch_age.labels("router").set(event.view_age_ms / 1000)
         if event.catalog_json:
             self._tables.load(event.catalog_revision, event.catalog_json)
+            self._sharing.on_catalog()
             self._spawn(self._report())
         if event.HasField("verdicts"):
             self._sharing.on_verdicts(event.verdicts, is_first=is_first)

@@ -196,9 +196,9 @@ class Selector:
             if not self._unpinned(plan, home, tier, now):
                 self._metrics.affinity_hits += 1
                 return [tier[-place] for _, place in ranked]
+            # Spread, its home included: were that one left out, nothing would show that it is well again, or open its
+            # breaker.
             self._metrics.affinity_misses += 1
-            tier = [candidate for candidate in tier if candidate is not home]
-            return [*self._spread(tier, now), home]
         return self._spread(tier, now)
 
     def _unpinned(self, plan: Plan, home: Candidate, tier: list[Candidate], now: float) -> str:

@@ -47,6 +47,10 @@ class VerdictSharing:
             self._closed.discard((channel, model))
         self._woken.set()
 
+    def on_catalog(self) -> None:
+        """Another catalog is in use: what was found of channels that are gone or changed is void."""
+        self._health.prune()
+
     def renew(self) -> None:
         """Tell everything again: the router may be another one."""
         self._woken.set()

@@ -130,6 +130,15 @@ def test_a_healthy_channel_keeps_no_books() -> None:
     assert not it.health.troubled
 
 
+def test_channels_that_are_gone_leave_nothing_behind() -> None:
+    it = bed()
+    it.fail("a", 5)
+    it.apply(channel("b", "m", "n"))
+    it.health.prune()
+    assert not it.health.troubled
+    assert it.changes[-1] == ("a", "m", "closed")
+
+
 def test_states_are_metrics() -> None:
     it = bed()
     it.fail("a", 5)
