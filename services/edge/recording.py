@@ -91,7 +91,9 @@ class Recording:
 
     def note_losses(self, client: ClientConnection, call: Call, dropped: Sequence[str]) -> None:
         """Tell the client, and count, which hints the upstream's dialect has no words for."""
-        client.extra_headers = [(b"x-lumen-dropped", ", ".join(dropped).encode())] if dropped else []
+        client.extra_headers = [*call.served_headers]
+        if dropped:
+            client.extra_headers.append((b"x-lumen-dropped", ", ".join(dropped).encode()))
         for feature in dropped:
             self._metrics.translation_losses.labels(call.upstream_dialect.value, feature).inc()
 
