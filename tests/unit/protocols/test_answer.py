@@ -143,7 +143,7 @@ ANSWERS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=1500)
+@settings(max_examples=300)
 @given(st.sampled_from([CHAT, RESPONSES, ANTHROPIC]), ANSWERS)
 def test_the_readers_of_the_common_shape_agree_with_the_general_ones(dialect: Dialect, members: dict[str, Any]) -> None:
     body = json.dumps(members).encode()
