@@ -1,0 +1,108 @@
+"""`make helm-check`: everything about the deployment that can be checked without a cluster."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from deploy.helm.checks import chart
+from deploy.helm.checks.tools import ToolMissing, Tools
+
+_HERE = Path(__file__).parent
+_PROMETHEUS = _HERE.parents[1] / "prometheus"
+# The oldest that Chart.yaml allows, two in between, the newest whose schemas the pinned package has.
+KUBERNETES_VERSIONS = ("1.30", "1.33", "1.35", "1.37")
+# Policies not followed, and why.
+_SKIPPED_POLICIES = {
+    "CKV_K8S_11": "a CPU limit throttles every stream of a pod at once; requests and HPA bound it",
+    "CKV_K8S_15": "tags are versions and do not move",
+    "CKV_K8S_35": "settings are variables; provider keys may be files (providers.mode)",
+    "CKV_K8S_43": "image.digest is the installer's to set",
+}
+
+
+class CheckFailed(Exception):
+    """The text is the tool's own output."""
+
+
+def main() -> int:
+    tools = Tools()
+    with tempfile.TemporaryDirectory() as scratch:
+        manifests = Path(scratch)
+        steps: list[tuple[str, Callable[[], str]]] = [
+            ("helm lint", _lint),
+            ("helm template", lambda: _template(manifests)),
+            ("strict schemas", lambda: _schemas(tools, manifests)),
+            ("alert rules", lambda: _rules(tools)),
+            ("policies", lambda: _policies(tools, manifests)),
+            ("tests", _tests),
+        ]
+        for name, step in steps:
+            started = time.monotonic()
+            try:
+                said = step()
+            except (CheckFailed, ToolMissing, chart.ChartError) as error:
+                print(f"helm-check: {name} FAILED\n{error}", file=sys.stderr)
+                return 1
+            print(f"helm-check: {name}: {said} ({time.monotonic() - started:.0f} s)", flush=True)
+    return 0
+
+
+def _lint() -> str:
+    for installation in chart.INSTALLATIONS:
+        chart.lint(installation)
+    return f"{len(chart.INSTALLATIONS)} sets of values"
+
+
+def _template(manifests: Path) -> str:
+    for installation in chart.INSTALLATIONS:
+        (manifests / f"{installation}.yaml").write_text(chart.template(installation))
+    orphans = chart.template("default", ["edge.drainOrphans={3}", "providers.mode=files", "stores.caBundle.configMap=ca"])
+    (manifests / "rarely-used.yaml").write_text(orphans)
+    (manifests / "external-secrets.yaml").write_text((chart.CHART / "examples/external-secrets.yaml").read_text())
+    return f"{len(list(manifests.iterdir()))} files"
+
+
+def _schemas(tools: Tools, manifests: Path) -> str:
+    script = [str(_HERE / "validate.py"), str(_HERE / "crds"), ",".join(KUBERNETES_VERSIONS)]
+    said = _run([str(tools.python()), *script, *(str(file) for file in sorted(manifests.iterdir()))])
+    return f"Kubernetes {', '.join(KUBERNETES_VERSIONS)}: {said.splitlines()[-1]}"
+
+
+def _rules(tools: Tools) -> str:
+    promtool = str(tools.promtool())
+    _run([promtool, "check", "rules", str(chart.CHART / "files/rules/lumen.yaml")])
+    tests = sorted(_PROMETHEUS.glob("*_test.yaml"))
+    _run([promtool, "test", "rules", *(str(file) for file in tests)])
+    _run([promtool, "check", "config", "--syntax-only", str(_PROMETHEUS / "prometheus.yaml")])
+    return f"rules sound, {len(tests)} files of unit tests passed"
+
+
+def _policies(tools: Tools, manifests: Path) -> str:
+    checkov = tools.python().with_name("checkov")
+    skipped = ",".join(_SKIPPED_POLICIES)
+    _run(
+        [str(checkov), "--directory", str(manifests), "--framework", "kubernetes", "--skip-check", skipped]
+        + ["--compact", "--quiet", "--skip-download"]
+    )
+    return f"checkov passed, without {skipped}"
+
+
+def _tests() -> str:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/deploy"]
+    return _run(command).splitlines()[-1]
+
+
+def _run(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        raise CheckFailed((done.stdout + done.stderr).strip())
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
