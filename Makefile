@@ -8,7 +8,7 @@ STAMP := $(VENV)/.lumen-setup
 CODE := lumen services simulator deploy tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check format lint types imports protos protos-check helm-check bench clean
+.PHONY: help setup run test test-all check format lint types imports protos protos-check helm-check secret-scan bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ protos-check: setup ## the committed stubs are what the .proto files generate
 
 helm-check: setup ## the Helm chart, alert rules and dashboards, without a cluster (fetches helm, checkov, promtool once)
 	@$(BIN)/python -m deploy.helm.checks
+
+secret-scan: setup ## no secret among the files that git tracks
+	@$(BIN)/python -m deploy.helm.checks secret-scan
 
 bench: setup ## CPU per request and per stream, as ratios to nginx in the same run (needs nginx and wrk)
 	$(BIN)/python -m tests.load.bench $(BENCH_ARGS)

@@ -1,7 +1,9 @@
-"""`make helm-check`: everything about the deployment that can be checked without a cluster."""
+"""`make helm-check`: everything about the deployment that can be checked without a cluster. `make secret-scan`: whether a
+secret was committed."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,12 +31,18 @@ _SKIPPED_POLICIES = {
 _Step = tuple[str, Callable[[], str]]
 
 
+# Names of Secrets and of keys in them look like secrets to an entropy test; a unit test looks at the chart's values.
+_NOT_SCANNED = {"deploy/helm/lumen/values.yaml", "deploy/helm/lumen/examples/external-secrets.yaml", "uv.lock"}
+
+
 class CheckFailed(Exception):
     """The text is the tool's own output."""
 
 
 def main() -> int:
     tools = Tools()
+    if sys.argv[1:] == ["secret-scan"]:
+        return 0 if _report(("secret scan", lambda: _secrets(tools))) else 1
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(max_workers=2) as pool:
         manifests = Path(scratch)
         # The slow ones first, two at a time; all of them read what `template` has written.
@@ -105,6 +113,22 @@ def _policies(tools: Tools, manifests: Path) -> str:
         ]
     )  # fmt: skip
     return f"checkov passed, without {skipped}"
+
+
+def _secrets(tools: Tools) -> str:
+    """Of what git tracks, not of what lies about."""
+    files = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True).stdout.split("\0")
+    with tempfile.TemporaryDirectory() as scratch:
+        copied = 0
+        for name in files:
+            if name and name not in _NOT_SCANNED and Path(name).is_file():
+                target = Path(scratch) / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(name, target)
+                copied += 1
+        checkov = str(tools.python().with_name("checkov"))
+        _run([checkov, "--directory", scratch, "--framework", "secrets", "--compact", "--quiet", "--skip-download"])
+    return f"{copied} files, no secret"
 
 
 def _tests() -> str:
