@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.lumen-setup
+CHAOS_REQUESTS := 1500
 CODE := lumen services simulator deploy tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check format lint types imports protos protos-check helm-check secret-scan bench clean
+.PHONY: help setup run test test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-billing clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -61,8 +62,15 @@ helm-check: setup ## the Helm chart, alert rules and dashboards, without a clust
 secret-scan: setup ## no secret among the files that git tracks
 	@$(BIN)/python -m deploy.helm.checks secret-scan
 
+chaos: setup ## every chaos scenario with thousands of requests, and the table of what clients saw and what was charged
+	$(BIN)/pytest tests/chaos --chaos-requests $(CHAOS_REQUESTS) -n 0 --timeout 900
+
 bench: setup ## CPU per request and per stream, as ratios to nginx in the same run (needs nginx and wrk)
 	$(BIN)/python -m tests.load.bench $(BENCH_ARGS)
+	$(BIN)/python -m tests.load.billing
+
+bench-billing: setup ## entries per second that one billing process posts, its lag, and CPU per entry
+	$(BIN)/python -m tests.load.billing $(BENCH_ARGS)
 
 clean: ## remove the virtual environment and the default state directory
 	rm -rf $(VENV) .lumen

@@ -141,32 +141,40 @@ class LeaseTotals(_message.Message):
     def __init__(self, account_id: _Optional[str] = ..., key_id: _Optional[str] = ..., granted_nanousd: _Optional[int] = ..., released_nanousd: _Optional[int] = ..., in_use_nanousd: _Optional[int] = ...) -> None: ...
 
 class GrantRequest(_message.Message):
-    __slots__ = ("lease_id", "account", "key", "key_spend_limit_nanousd", "hold_nanousd", "want_nanousd")
+    __slots__ = ("lease_id", "account", "key", "key_spend_limit_nanousd", "hold_nanousd", "want_nanousd", "hold_min_nanousd")
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     KEY_SPEND_LIMIT_NANOUSD_FIELD_NUMBER: _ClassVar[int]
     HOLD_NANOUSD_FIELD_NUMBER: _ClassVar[int]
     WANT_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    HOLD_MIN_NANOUSD_FIELD_NUMBER: _ClassVar[int]
     lease_id: str
     account: LeaseTotals
     key: LeaseTotals
     key_spend_limit_nanousd: int
     hold_nanousd: int
     want_nanousd: int
-    def __init__(self, lease_id: _Optional[str] = ..., account: _Optional[_Union[LeaseTotals, _Mapping]] = ..., key: _Optional[_Union[LeaseTotals, _Mapping]] = ..., key_spend_limit_nanousd: _Optional[int] = ..., hold_nanousd: _Optional[int] = ..., want_nanousd: _Optional[int] = ...) -> None: ...
+    hold_min_nanousd: int
+    def __init__(self, lease_id: _Optional[str] = ..., account: _Optional[_Union[LeaseTotals, _Mapping]] = ..., key: _Optional[_Union[LeaseTotals, _Mapping]] = ..., key_spend_limit_nanousd: _Optional[int] = ..., hold_nanousd: _Optional[int] = ..., want_nanousd: _Optional[int] = ..., hold_min_nanousd: _Optional[int] = ...) -> None: ...
 
 class GrantResponse(_message.Message):
-    __slots__ = ("outcome", "account_granted_nanousd", "key_granted_nanousd", "available_nanousd")
+    __slots__ = ("outcome", "account_granted_nanousd", "key_granted_nanousd", "available_nanousd", "account_released_nanousd", "key_released_nanousd", "limited_by")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_GRANTED_NANOUSD_FIELD_NUMBER: _ClassVar[int]
     KEY_GRANTED_NANOUSD_FIELD_NUMBER: _ClassVar[int]
     AVAILABLE_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_RELEASED_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    KEY_RELEASED_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    LIMITED_BY_FIELD_NUMBER: _ClassVar[int]
     outcome: GrantOutcome
     account_granted_nanousd: int
     key_granted_nanousd: int
     available_nanousd: int
-    def __init__(self, outcome: _Optional[_Union[GrantOutcome, str]] = ..., account_granted_nanousd: _Optional[int] = ..., key_granted_nanousd: _Optional[int] = ..., available_nanousd: _Optional[int] = ...) -> None: ...
+    account_released_nanousd: int
+    key_released_nanousd: int
+    limited_by: GrantOutcome
+    def __init__(self, outcome: _Optional[_Union[GrantOutcome, str]] = ..., account_granted_nanousd: _Optional[int] = ..., key_granted_nanousd: _Optional[int] = ..., available_nanousd: _Optional[int] = ..., account_released_nanousd: _Optional[int] = ..., key_released_nanousd: _Optional[int] = ..., limited_by: _Optional[_Union[GrantOutcome, str]] = ...) -> None: ...
 
 class RenewRequest(_message.Message):
     __slots__ = ("lease_id", "totals")

@@ -103,3 +103,99 @@ class ReconcileReport(_message.Message):
     entries: int
     dead_letters: int
     def __init__(self, is_ok: _Optional[bool] = ..., checks: _Optional[_Iterable[_Union[Check, _Mapping]]] = ..., entries: _Optional[int] = ..., dead_letters: _Optional[int] = ...) -> None: ...
+
+class DeadLetter(_message.Message):
+    __slots__ = ("id", "account_id", "request_id", "reason", "detail", "producer", "batch_number", "published_at_us", "is_replayed")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_FIELD_NUMBER: _ClassVar[int]
+    BATCH_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    IS_REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    account_id: str
+    request_id: str
+    reason: str
+    detail: str
+    producer: str
+    batch_number: int
+    published_at_us: int
+    is_replayed: bool
+    def __init__(self, id: _Optional[str] = ..., account_id: _Optional[str] = ..., request_id: _Optional[str] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., producer: _Optional[str] = ..., batch_number: _Optional[int] = ..., published_at_us: _Optional[int] = ..., is_replayed: _Optional[bool] = ...) -> None: ...
+
+class ListDeadLettersRequest(_message.Message):
+    __slots__ = ("account_id", "with_replayed")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    WITH_REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    with_replayed: bool
+    def __init__(self, account_id: _Optional[str] = ..., with_replayed: _Optional[bool] = ...) -> None: ...
+
+class DeadLetters(_message.Message):
+    __slots__ = ("letters",)
+    LETTERS_FIELD_NUMBER: _ClassVar[int]
+    letters: _containers.RepeatedCompositeFieldContainer[DeadLetter]
+    def __init__(self, letters: _Optional[_Iterable[_Union[DeadLetter, _Mapping]]] = ...) -> None: ...
+
+class ReplayDeadLetterRequest(_message.Message):
+    __slots__ = ("id", "catalog_revision")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CATALOG_REVISION_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    catalog_revision: int
+    def __init__(self, id: _Optional[str] = ..., catalog_revision: _Optional[int] = ...) -> None: ...
+
+class Replayed(_message.Message):
+    __slots__ = ("entries", "already_existed", "stream_sequences")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    ALREADY_EXISTED_FIELD_NUMBER: _ClassVar[int]
+    STREAM_SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    entries: int
+    already_existed: bool
+    stream_sequences: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, entries: _Optional[int] = ..., already_existed: _Optional[bool] = ..., stream_sequences: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class RebuildBalancesRequest(_message.Message):
+    __slots__ = ("account_id", "accept_trimmed")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_TRIMMED_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    accept_trimmed: bool
+    def __init__(self, account_id: _Optional[str] = ..., accept_trimmed: _Optional[bool] = ...) -> None: ...
+
+class RebuiltBalances(_message.Message):
+    __slots__ = ("partitions", "accepted")
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    partitions: int
+    accepted: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, partitions: _Optional[int] = ..., accepted: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class AdoptLedgerRequest(_message.Message):
+    __slots__ = ("dry_run",)
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    dry_run: bool
+    def __init__(self, dry_run: _Optional[bool] = ...) -> None: ...
+
+class AdoptedPartition(_message.Message):
+    __slots__ = ("partition", "epoch", "sequence", "batches_restored", "batches_unposted")
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    BATCHES_RESTORED_FIELD_NUMBER: _ClassVar[int]
+    BATCHES_UNPOSTED_FIELD_NUMBER: _ClassVar[int]
+    partition: int
+    epoch: int
+    sequence: int
+    batches_restored: int
+    batches_unposted: int
+    def __init__(self, partition: _Optional[int] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., batches_restored: _Optional[int] = ..., batches_unposted: _Optional[int] = ...) -> None: ...
+
+class AdoptedLedger(_message.Message):
+    __slots__ = ("partitions",)
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    partitions: _containers.RepeatedCompositeFieldContainer[AdoptedPartition]
+    def __init__(self, partitions: _Optional[_Iterable[_Union[AdoptedPartition, _Mapping]]] = ...) -> None: ...

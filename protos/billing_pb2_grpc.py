@@ -49,6 +49,26 @@ class BillingAdminStub:
                 request_serializer=protos_dot_billing__pb2.ReconcileRequest.SerializeToString,
                 response_deserializer=protos_dot_billing__pb2.ReconcileReport.FromString,
                 _registered_method=True)
+        self.ListDeadLetters = channel.unary_unary(
+                '/lumen.billing.v1.BillingAdmin/ListDeadLetters',
+                request_serializer=protos_dot_billing__pb2.ListDeadLettersRequest.SerializeToString,
+                response_deserializer=protos_dot_billing__pb2.DeadLetters.FromString,
+                _registered_method=True)
+        self.ReplayDeadLetter = channel.unary_unary(
+                '/lumen.billing.v1.BillingAdmin/ReplayDeadLetter',
+                request_serializer=protos_dot_billing__pb2.ReplayDeadLetterRequest.SerializeToString,
+                response_deserializer=protos_dot_billing__pb2.Replayed.FromString,
+                _registered_method=True)
+        self.RebuildBalances = channel.unary_unary(
+                '/lumen.billing.v1.BillingAdmin/RebuildBalances',
+                request_serializer=protos_dot_billing__pb2.RebuildBalancesRequest.SerializeToString,
+                response_deserializer=protos_dot_billing__pb2.RebuiltBalances.FromString,
+                _registered_method=True)
+        self.AdoptLedger = channel.unary_unary(
+                '/lumen.billing.v1.BillingAdmin/AdoptLedger',
+                request_serializer=protos_dot_billing__pb2.AdoptLedgerRequest.SerializeToString,
+                response_deserializer=protos_dot_billing__pb2.AdoptedLedger.FromString,
+                _registered_method=True)
 
 
 class BillingAdminServicer:
@@ -72,6 +92,30 @@ class BillingAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDeadLetters(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayDeadLetter(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RebuildBalances(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AdoptLedger(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BillingAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -89,6 +133,26 @@ def add_BillingAdminServicer_to_server(servicer, server):
                     servicer.Reconcile,
                     request_deserializer=protos_dot_billing__pb2.ReconcileRequest.FromString,
                     response_serializer=protos_dot_billing__pb2.ReconcileReport.SerializeToString,
+            ),
+            'ListDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeadLetters,
+                    request_deserializer=protos_dot_billing__pb2.ListDeadLettersRequest.FromString,
+                    response_serializer=protos_dot_billing__pb2.DeadLetters.SerializeToString,
+            ),
+            'ReplayDeadLetter': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayDeadLetter,
+                    request_deserializer=protos_dot_billing__pb2.ReplayDeadLetterRequest.FromString,
+                    response_serializer=protos_dot_billing__pb2.Replayed.SerializeToString,
+            ),
+            'RebuildBalances': grpc.unary_unary_rpc_method_handler(
+                    servicer.RebuildBalances,
+                    request_deserializer=protos_dot_billing__pb2.RebuildBalancesRequest.FromString,
+                    response_serializer=protos_dot_billing__pb2.RebuiltBalances.SerializeToString,
+            ),
+            'AdoptLedger': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdoptLedger,
+                    request_deserializer=protos_dot_billing__pb2.AdoptLedgerRequest.FromString,
+                    response_serializer=protos_dot_billing__pb2.AdoptedLedger.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -172,6 +236,114 @@ class BillingAdmin:
             '/lumen.billing.v1.BillingAdmin/Reconcile',
             protos_dot_billing__pb2.ReconcileRequest.SerializeToString,
             protos_dot_billing__pb2.ReconcileReport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.billing.v1.BillingAdmin/ListDeadLetters',
+            protos_dot_billing__pb2.ListDeadLettersRequest.SerializeToString,
+            protos_dot_billing__pb2.DeadLetters.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayDeadLetter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.billing.v1.BillingAdmin/ReplayDeadLetter',
+            protos_dot_billing__pb2.ReplayDeadLetterRequest.SerializeToString,
+            protos_dot_billing__pb2.Replayed.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RebuildBalances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.billing.v1.BillingAdmin/RebuildBalances',
+            protos_dot_billing__pb2.RebuildBalancesRequest.SerializeToString,
+            protos_dot_billing__pb2.RebuiltBalances.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdoptLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.billing.v1.BillingAdmin/AdoptLedger',
+            protos_dot_billing__pb2.AdoptLedgerRequest.SerializeToString,
+            protos_dot_billing__pb2.AdoptedLedger.FromString,
             options,
             channel_credentials,
             insecure,

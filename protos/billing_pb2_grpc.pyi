@@ -34,6 +34,10 @@ class BillingAdminStub:
     PostCredit: _grpc.UnaryUnaryMultiCallable[_billing_pb2.PostCreditRequest, _billing_pb2.CreditView]
     GetBalance: _grpc.UnaryUnaryMultiCallable[_billing_pb2.GetBalanceRequest, _billing_pb2.Balance]
     Reconcile: _grpc.UnaryUnaryMultiCallable[_billing_pb2.ReconcileRequest, _billing_pb2.ReconcileReport]
+    ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_billing_pb2.ListDeadLettersRequest, _billing_pb2.DeadLetters]
+    ReplayDeadLetter: _grpc.UnaryUnaryMultiCallable[_billing_pb2.ReplayDeadLetterRequest, _billing_pb2.Replayed]
+    RebuildBalances: _grpc.UnaryUnaryMultiCallable[_billing_pb2.RebuildBalancesRequest, _billing_pb2.RebuiltBalances]
+    AdoptLedger: _grpc.UnaryUnaryMultiCallable[_billing_pb2.AdoptLedgerRequest, _billing_pb2.AdoptedLedger]
 
 @_typing.type_check_only
 class BillingAdminAsyncStub(BillingAdminStub):
@@ -41,6 +45,10 @@ class BillingAdminAsyncStub(BillingAdminStub):
     PostCredit: _aio.UnaryUnaryMultiCallable[_billing_pb2.PostCreditRequest, _billing_pb2.CreditView]  # type: ignore[assignment]
     GetBalance: _aio.UnaryUnaryMultiCallable[_billing_pb2.GetBalanceRequest, _billing_pb2.Balance]  # type: ignore[assignment]
     Reconcile: _aio.UnaryUnaryMultiCallable[_billing_pb2.ReconcileRequest, _billing_pb2.ReconcileReport]  # type: ignore[assignment]
+    ListDeadLetters: _aio.UnaryUnaryMultiCallable[_billing_pb2.ListDeadLettersRequest, _billing_pb2.DeadLetters]  # type: ignore[assignment]
+    ReplayDeadLetter: _aio.UnaryUnaryMultiCallable[_billing_pb2.ReplayDeadLetterRequest, _billing_pb2.Replayed]  # type: ignore[assignment]
+    RebuildBalances: _aio.UnaryUnaryMultiCallable[_billing_pb2.RebuildBalancesRequest, _billing_pb2.RebuiltBalances]  # type: ignore[assignment]
+    AdoptLedger: _aio.UnaryUnaryMultiCallable[_billing_pb2.AdoptLedgerRequest, _billing_pb2.AdoptedLedger]  # type: ignore[assignment]
 
 class BillingAdminServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -63,5 +71,33 @@ class BillingAdminServicer(metaclass=_abc_1.ABCMeta):
         request: _billing_pb2.ReconcileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_billing_pb2.ReconcileReport, _abc.Awaitable[_billing_pb2.ReconcileReport]]: ...
+
+    @_abc_1.abstractmethod
+    def ListDeadLetters(
+        self,
+        request: _billing_pb2.ListDeadLettersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_billing_pb2.DeadLetters, _abc.Awaitable[_billing_pb2.DeadLetters]]: ...
+
+    @_abc_1.abstractmethod
+    def ReplayDeadLetter(
+        self,
+        request: _billing_pb2.ReplayDeadLetterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_billing_pb2.Replayed, _abc.Awaitable[_billing_pb2.Replayed]]: ...
+
+    @_abc_1.abstractmethod
+    def RebuildBalances(
+        self,
+        request: _billing_pb2.RebuildBalancesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_billing_pb2.RebuiltBalances, _abc.Awaitable[_billing_pb2.RebuiltBalances]]: ...
+
+    @_abc_1.abstractmethod
+    def AdoptLedger(
+        self,
+        request: _billing_pb2.AdoptLedgerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_billing_pb2.AdoptedLedger, _abc.Awaitable[_billing_pb2.AdoptedLedger]]: ...
 
 def add_BillingAdminServicer_to_server(servicer: BillingAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

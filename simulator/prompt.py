@@ -54,15 +54,19 @@ def count_words(*values: Any) -> int:
     return sum(len(text.split()) for value in values for text in texts(value))
 
 
+_USERS_ROLES = frozenset({"user", "tool", "function"})
+
+
 def last_user_text(messages: Any) -> str:
-    """The text of the last message of the user (a bare string is one)."""
+    """The text of the last message from the user's side: a bare string is one, and so are a tool's results, whatever
+    the dialect calls them. Without a directive they get a plain answer, which ends an agent's turn."""
     if isinstance(messages, str):
         return messages
     if isinstance(messages, list):
         for message in reversed(messages):
             if isinstance(message, str):
                 return message
-            if isinstance(message, dict) and message.get("role", "user") == "user":
+            if isinstance(message, dict) and message.get("role", "user") in _USERS_ROLES:
                 return " ".join(texts(message))
     return ""
 

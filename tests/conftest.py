@@ -17,4 +17,4 @@ settings.register_profile(
 )
 settings.load_profile("lumen")
 
-pytest_plugins = ["tests.fixtures.engines", "tests.fixtures.stack"]
+pytest_plugins = ["tests.fixtures.engines", "tests.fixtures.stack", "tests.chaos.table"]

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from lumen.cli import account_commands, catalog_commands, key_commands, usage_commands
+from lumen.cli import (
+    account_commands,
+    catalog_commands,
+    key_commands,
+    ledger_commands,
+    money_commands,
+    usage_commands,
+)
+
+_MODULES = (catalog_commands, account_commands, key_commands, usage_commands, money_commands, ledger_commands)
 
 
 def register(app: typer.Typer) -> None:
-    for module in (catalog_commands, account_commands, key_commands, usage_commands):
+    for module in _MODULES:
         module.register(app)

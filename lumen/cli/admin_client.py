@@ -55,9 +55,9 @@ class AdminApi:
         """`query` values that are None or empty are left out. Raises CommandFailed."""
         return self._call("GET", path, {name: str(value) for name, value in query.items() if value}, None, timeout_s)
 
-    def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def post(self, path: str, body: dict[str, Any] | None = None, *, timeout_s: float = _TIMEOUT_S) -> dict[str, Any]:
         """Raises CommandFailed."""
-        return self._call("POST", path, {}, body, _TIMEOUT_S)
+        return self._call("POST", path, {}, body, timeout_s)
 
     def _call(
         self, method: str, path: str, query: dict[str, str], body: dict[str, Any] | None, timeout_s: float

@@ -46,10 +46,16 @@ def dead_letter_subject(partition: int) -> str:
     return f"dead_letter.{partition}"
 
 
+# Header of a message that `lumen ledger adopt` appended again: its entries were posted before, at epoch:sequence.
+ADOPTED_HEADER = "Lumen-Adopted"
+
+CREDIT_PRODUCER_PREFIX = "credit-"
+
+
 def credit_producer(account: str, reference: str) -> str:
     """The producer of one credit: the same caller's key for the same account is the same subject, for ever."""
     digest = hashlib.sha256(f"{account}\0{reference}".encode()).hexdigest()
-    return f"credit-{digest[:32]}"
+    return f"{CREDIT_PRODUCER_PREFIX}{digest[:32]}"
 
 
 def lease_id(worker_id: str, boot: int) -> str:
@@ -65,6 +71,14 @@ def mark_key(partition: int) -> str:
 def live_key(partition: int) -> str:
     """Set with a 5 s expiry while billing is at the stream's tail; without it nothing new is granted."""
     return f"lumen:{{p{partition}}}:live"
+
+
+def vetted_key(partition: int) -> str:
+    """String: the run_id of the Redis process whose leases of this partition are known to be re-asserted.
+
+    Gone with the leases when Redis is emptied, and another's after a failover: either way nothing is granted.
+    """
+    return f"lumen:{{p{partition}}}:vetted"
 
 
 def account_key(partition: int, account: str) -> str:

@@ -13,6 +13,7 @@ from msgspec import Raw
 from lumen.money.usage import TokenUsage
 from lumen.protocols.anthropic_messages.usage import decode_usage as decode_anthropic_usage
 from lumen.protocols.attachments import is_set, text_of
+from lumen.protocols.common_answers import CommonAnswer, read_chat, read_message, read_response
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.gemini_generate.usage import decode_usage as decode_gemini_usage
 from lumen.protocols.openai_chat.usage import decode_usage as decode_chat_usage
@@ -51,6 +52,19 @@ class Answer:
 def read_answer(dialect: Dialect, body: bytes) -> Answer:
     """Raises UpstreamProtocolError for what is no answer of this dialect, also `{}` and an empty `choices`: nobody
     pays for nothing. Its long members are skipped, not decoded."""
+    common = _COMMON.get(dialect)
+    if common is not None:
+        try:
+            found = common(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            found = None
+        if found is not None:
+            usage, reason, response_id = found
+            return Answer(usage, reason, 0, False, None, response_id)
+    return _read_any(dialect, body)
+
+
+def _read_any(dialect: Dialect, body: bytes) -> Answer:
     try:
         members = _members.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -130,6 +144,12 @@ _READERS: Mapping[Dialect, Callable[[Mapping[str, Raw]], Answer]] = {
     Dialect.OPENAI_RESPONSES: _read_responses,
     Dialect.ANTHROPIC_MESSAGES: _read_anthropic,
     Dialect.GEMINI_GENERATE: _read_gemini,
+}
+
+_COMMON: Mapping[Dialect, Callable[[bytes], CommonAnswer | None]] = {
+    Dialect.OPENAI_CHAT: read_chat,
+    Dialect.OPENAI_RESPONSES: read_response,
+    Dialect.ANTHROPIC_MESSAGES: read_message,
 }
 
 _TEXT: Mapping[Dialect, re.Pattern[bytes]] = {

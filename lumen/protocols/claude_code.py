@@ -1,8 +1,8 @@
-"""Whether a request comes from Claude Code: a consistency check for restricted groups, not proof.
+"""What only Claude Code sends: how its requests are recognised, and what of them is for Anthropic alone.
 
-Everything here is client supplied. Its user agent and `x-app: cli` have to be there, and two of: its beta flag, the
-same session id in header and metadata, the billing header block with the same version, the path with `?beta=true`.
-Seen on the wire from Claude Code 2.1.
+Recognition is a consistency check for restricted groups, not proof: everything here is client supplied. Its user agent
+and `x-app: cli` have to be there, and two of: its beta flag, the same session id in header and metadata, the billing
+header block with the same version, the path with `?beta=true`. Seen on the wire from Claude Code 2.1.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ import re
 from collections.abc import Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from lumen.protocols.attachments import is_array, is_set, text_of
+from lumen.protocols.canonical.content import Text
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.peek import Peek
 
 _USER_AGENT = re.compile(rb"claude-cli/(\d+(?:\.\d+)*)")
 _BETA_FLAG = re.compile(rb"(?:^|,)\s*claude-code-\d+\s*(?:,|$)")
-_BETA_PATH = re.compile(r"^/v1/messages\?(?:.*&)?beta=true(?:&|$)")
-_BILLING_VERSION = re.compile(r"x-anthropic-billing-header:.*?\bcc_version=(\d+(?:\.\d+)*)")
+_BETA_PATH = re.compile(r"^/v1/messages(?:/count_tokens)?\?(?:.*&)?beta=true(?:&|$)")
+_BILLING_HEADER = "x-anthropic-billing-header:"
+_BILLING_VERSION = re.compile(_BILLING_HEADER + r".*?\bcc_version=(\d+(?:\.\d+)*)")
 _SIGNS_NEEDED = 2
 
 
@@ -56,6 +59,15 @@ def is_claude_code(path_query: str | bytes, headers: Mapping[bytes, bytes], peek
     if signs < _SIGNS_NEEDED:
         signs += _billing_version(peek) == agent[1].decode()
     return signs >= _SIGNS_NEEDED
+
+
+def without_billing_header(system: tuple[Text, ...]) -> tuple[Text, ...]:
+    """The system prompt for other vendors: the line is addressed to Anthropic and changes with every release."""
+    first = system[0] if system else None
+    if first is None or not first.text.startswith(_BILLING_HEADER):
+        return system
+    _, _, rest = first.text.partition("\n")
+    return (replace(first, text=rest), *system[1:]) if rest.strip() else system[1:]
 
 
 def _has_same_session(header: bytes, peek: Peek) -> bool:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from lumen.protocols.attachments import is_set
+from lumen.protocols.foreign_seals import own_members
 from lumen.protocols.peek import REQUEST_FIELDS, Peek, stream_options
 
 _encoder = msgspec.json.Encoder()
@@ -19,14 +20,18 @@ def rewrite(peek: Peek, body: bytes, *, model: str, stream: bool, output_cap: in
     """The body for the provider; `body` itself when nothing has to change.
 
     `model` is the channel's name for it. `stream` is always said outright. `output_cap` (strict holds only) lowers the
-    caps the client set, or is added under the dialect's own name. Chat streams ask for usage.
+    caps the client set, or is added under the dialect's own name. Chat streams ask for usage. What other vendors sealed
+    earlier in the conversation is taken out (`lumen.protocols.foreign_seals`).
     """
-    return _edited(peek, body, _edits(peek, model, stream, output_cap))
+    return _edited(
+        peek, body, {**_edits(peek, model, stream, output_cap), **own_members(peek.dialect, peek.fields, body)}
+    )
 
 
 def rewrite_model(peek: Peek, body: bytes, model: str) -> bytes:
-    """The body with the channel's name for the model and no other change (count_tokens knows no `stream`)."""
-    return _edited(peek, body, {"model": Raw(_encoder.encode(model))} if model != peek.model else {})
+    """The body with the channel's name for the model (count_tokens knows no `stream`)."""
+    edits = {"model": Raw(_encoder.encode(model))} if model != peek.model else {}
+    return _edited(peek, body, {**edits, **own_members(peek.dialect, peek.fields, body)})
 
 
 def _edited(peek: Peek, body: bytes, edits: dict[str, Raw]) -> bytes:

@@ -17,20 +17,20 @@ import msgspec
 
 from lumen.protocols.canonical.content import Seal
 
-_WRAPPED = "lumen1."
-_MARK = "lm1"
+WRAPPED = "lumen1."
+CALL_IDS_MADE = "lm1"  # after the prefix
 _ids = msgspec.json.Decoder(list[str])
 
 
 def wrap(seal: Seal, native_issuer: str) -> str:
     """The string for a client whose dialect belongs to `native_issuer`."""
-    return seal.value if seal.issuer == native_issuer else f"{_WRAPPED}{seal.issuer}.{seal.value}"
+    return seal.value if seal.issuer == native_issuer else f"{WRAPPED}{seal.issuer}.{seal.value}"
 
 
 def unwrap(text: str, native_issuer: str) -> Seal:
     """The reverse. What is not wrapped is the dialect's own vendor's."""
-    if text.startswith(_WRAPPED):
-        issuer, dot, value = text[len(_WRAPPED) :].partition(".")
+    if text.startswith(WRAPPED):
+        issuer, dot, value = text[len(WRAPPED) :].partition(".")
         if dot:
             return Seal(issuer, value)
     return Seal(native_issuer, text)
@@ -41,14 +41,14 @@ def client_call_id(call_id: str, seal: Seal | None, prefix: str) -> str:
     if seal is None and call_id.startswith(prefix) and _is_plain(call_id):
         return call_id
     members = [call_id] if seal is None else [call_id, seal.issuer, seal.value]
-    return prefix + _MARK + base64.urlsafe_b64encode(msgspec.json.encode(members)).rstrip(b"=").decode()
+    return prefix + CALL_IDS_MADE + base64.urlsafe_b64encode(msgspec.json.encode(members)).rstrip(b"=").decode()
 
 
 def read_call_id(client_id: str, prefix: str) -> tuple[str, Seal | None]:
     """The upstream's id and the seal it carried; an id we did not make comes back as it is."""
-    if not client_id.startswith(prefix + _MARK):
+    if not client_id.startswith(prefix + CALL_IDS_MADE):
         return client_id, None
-    encoded = client_id[len(prefix) + len(_MARK) :]
+    encoded = client_id[len(prefix) + len(CALL_IDS_MADE) :]
     try:
         members = _ids.decode(base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_", validate=True))
     except (binascii.Error, ValueError, msgspec.DecodeError):

@@ -65,7 +65,10 @@ class TranslatingTap:
         if self.is_ended:
             return
         for event in self._decoder.close():
-            self._note(event)
+            if isinstance(event, _DELTAS):
+                self._count(event.text)
+            else:
+                self._note(event)
             self._waiting.append(event)
 
     @property
@@ -90,27 +93,30 @@ class TranslatingTap:
         self.usage = usage
 
     def _relay(self, events: list[Event]) -> bytes:
-        waiting, encode = self._waiting, self._encoder.encode
+        encode = self._encoder.encode
         frames = b""
         for event in events:
-            self._note(event)
-            if isinstance(event, _WAITS):
-                waiting.append(event)
-            elif not isinstance(event, StreamFailed):
-                if waiting:
-                    frames += b"".join(map(encode, waiting))
-                    waiting.clear()
-                frames += encode(event)
+            if isinstance(event, _DELTAS):
+                self._count(event.text)
+            else:
+                self._note(event)
+                if isinstance(event, _WAITS):
+                    self._waiting.append(event)
+                    continue
+                if isinstance(event, StreamFailed):
+                    break
+            if self._waiting:
+                frames += self._encode_waiting()
+            frames += encode(event)
         if self.is_ended and not self.is_complete and not self.relayed_bytes:
             return b""
         self.relayed_bytes += len(frames)
         return frames
 
+    def _count(self, text: str) -> None:
+        self.output_bytes += len(text) if text.isascii() else len(text.encode())
+
     def _note(self, event: Event) -> None:
-        if isinstance(event, _DELTAS):
-            text = event.text
-            self.output_bytes += len(text) if text.isascii() else len(text.encode())
-            return
         match event:
             case UsageReported():
                 self.usage = event.usage
@@ -126,10 +132,14 @@ class TranslatingTap:
             case _:
                 pass
 
+    def _encode_waiting(self) -> bytes:
+        frames = b"".join(map(self._encoder.encode, self._waiting))
+        self._waiting.clear()
+        return frames
+
     def _encode_rest(self) -> bytes:
-        encode = self._encoder.encode
-        *events, finish = self._waiting
-        frames = b"".join(map(encode, events))
+        finish = self._waiting.pop()
+        frames = self._encode_waiting()
         if self.usage is not None:
-            encode(UsageReported(self.usage))
-        return frames + encode(finish) + self._encoder.close()
+            self._encoder.encode(UsageReported(self.usage))
+        return frames + self._encoder.encode(finish) + self._encoder.close()

@@ -6,6 +6,8 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from lumen.protocols.anthropic_messages import request_decoder as anthropic_request_decoder
 from lumen.protocols.anthropic_messages import request_encoder as anthropic_request_encoder
 from lumen.protocols.anthropic_messages import response_decoder as anthropic_response_decoder
@@ -14,6 +16,7 @@ from lumen.protocols.anthropic_messages.stream_decoder import AnthropicStreamDec
 from lumen.protocols.anthropic_messages.stream_encoder import AnthropicStreamEncoder
 from lumen.protocols.canonical.request import Request
 from lumen.protocols.canonical.response import Response
+from lumen.protocols.claude_code import without_billing_header
 from lumen.protocols.codec import Reply, StreamDecoder, StreamEncoder, Target
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.gemini_generate import request_encoder as gemini_request_encoder
@@ -77,6 +80,8 @@ def translate_request(
     what upstream cannot express.
     """
     request = _REQUEST_DECODERS[client](body)
+    if client is Dialect.ANTHROPIC_MESSAGES:
+        request = replace(request, system=without_billing_header(request.system))
     return request, _REQUEST_ENCODERS[upstream](request, target)
 
 

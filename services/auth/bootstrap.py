@@ -98,7 +98,7 @@ def build(settings: AuthSettings, nc: Client, redis: Redis, *, clock: Callable[[
     guard = RedisGuard(
         redis,
         metrics,
-        wait_s=settings.renew_interval_s,
+        wait_s=settings.renew_interval_s + settings.renew_margin_s,
         check_interval_s=settings.redis_check_interval_s,
         is_every_lease_vouched=is_every_lease_vouched,
         clock=clock,

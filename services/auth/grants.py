@@ -1,7 +1,8 @@
 """Grants and renewals of credit leases: what workers ask for, and the recall of idle credit when one starves.
 
 A refused grant for which other leases reserve something sends a recall to all edges (through NATS, so that edges of
-other replicas hear it) and is tried again, as renewals come in, for at most `recall_wait_s_max`.
+other replicas hear it) and is tried again, as renewals come in, for at most `recall_wait_s_max`. Then a request that
+can do with less gets what there is; as it will be answered either way, it waits less long for more.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -28,6 +30,7 @@ logger = logging.getLogger(__name__)
 _STARVING_MAX = 1024
 _RETRY_S = 0.06  # a renewal that another replica answered wakes nobody here
 _RECALL_SPACING_S = 0.1  # per account
+_REDUCIBLE_WAIT_S_MAX = 0.1
 _REFUSED = (auth_pb2.INSUFFICIENT_CREDITS, auth_pb2.KEY_SPEND_LIMIT_REACHED)
 
 
@@ -58,9 +61,16 @@ class Grants:
 
     async def grant(self, order: GrantOrder) -> GrantAnswer:
         self._workers.saw(order.lease)
-        answer = await self._ask(order)
+        full = replace(order, hold_min=order.hold)
+        answer = await self._ask(full)
         if answer.outcome in _REFUSED and answer.do_others_reserve and self._starving_count < _STARVING_MAX:
-            answer = await self._ask_others(order, answer)
+            is_reducible = order.hold_min < order.hold
+            wait_s_max = (
+                min(self._recall_wait_s_max, _REDUCIBLE_WAIT_S_MAX) if is_reducible else self._recall_wait_s_max
+            )
+            answer = await self._ask_others(full, answer, wait_s_max)
+        if answer.outcome in _REFUSED and order.hold_min < order.hold:
+            answer = await self._ask(order)
         self._metrics.grants.labels(auth_pb2.GrantOutcome.Name(answer.outcome).lower()).inc()
         self._metrics.granted.inc(answer.fresh)
         return answer
@@ -82,9 +92,9 @@ class Grants:
         # An empty run_id is no Redis' own: the script then only takes note of the worker's totals.
         return await self._store.grant(order, run_id=self._guard.vetted_run_id, workers=self._workers.count())
 
-    async def _ask_others(self, order: GrantOrder, answer: GrantAnswer) -> GrantAnswer:
+    async def _ask_others(self, order: GrantOrder, answer: GrantAnswer, wait_s_max: float) -> GrantAnswer:
         account = order.account.account
-        deadline = time.monotonic() + self._recall_wait_s_max
+        deadline = time.monotonic() + wait_s_max
         woken = asyncio.Event()
         self._starving.setdefault(account, set()).add(woken)
         self._starving_count += 1

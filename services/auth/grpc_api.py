@@ -84,7 +84,10 @@ class AuthApi(auth_pb2_grpc.AuthServicer):
             outcome=answer.outcome,  # type: ignore[arg-type]  # the script's numbers are the enum's
             account_granted_nanousd=answer.account_granted,
             key_granted_nanousd=answer.key_granted,
+            account_released_nanousd=answer.account_released,
+            key_released_nanousd=answer.key_released,
             available_nanousd=answer.available,
+            limited_by=answer.limited_by,  # type: ignore[arg-type]
         )
 
     async def Renew(self, request: auth_pb2.RenewRequest, context: _Context) -> auth_pb2.RenewResponse:

@@ -22,12 +22,17 @@ def grant_order(request: auth_pb2.GrantRequest) -> GrantOrder:
             raise InvalidRequest("key: key_id is missing")
         if key.account != account.account:
             raise InvalidRequest("key: it belongs to another account")
+    hold = _amount("hold_nanousd", request.hold_nanousd)
+    hold_min = _amount("hold_min_nanousd", request.hold_min_nanousd) or hold
+    if hold_min > hold:
+        raise InvalidRequest("hold_min_nanousd: more than hold_nanousd")
     return GrantOrder(
         lease=lease_of(request.lease_id),
         account=account,
         key=key,
         key_spend_limit=_amount("key_spend_limit_nanousd", request.key_spend_limit_nanousd),
-        hold=_amount("hold_nanousd", request.hold_nanousd),
+        hold=hold,
+        hold_min=hold_min,
         want=_amount("want_nanousd", request.want_nanousd),
     )
 

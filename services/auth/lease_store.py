@@ -59,17 +59,23 @@ class GrantOrder:
     key: Books | None
     key_spend_limit: int
     hold: int
+    hold_min: int  # when `hold` is not left: all that is, if it is at least this
     want: int
 
 
 @dataclass(frozen=True, slots=True)
 class GrantAnswer:
+    """The totals are the lease's after the call. Nano-USD."""
+
     outcome: int  # auth_pb2.GrantOutcome
     account_granted: int
     key_granted: int
+    account_released: int
+    key_released: int
     available: int
     fresh: int  # newly granted to the account's lease
     do_others_reserve: bool
+    limited_by: int  # the outcome that names why less than `hold` was granted; 0: it was not
 
 
 class LeaseStore:
@@ -84,9 +90,10 @@ class LeaseStore:
     async def grant(self, order: GrantOrder, *, run_id: str, workers: int) -> GrantAnswer:
         """`run_id`: of the Redis whose leases have been re-asserted; another one answers NOT_LIVE."""
         partition = keyspace.partition_of(order.account.account)
-        keys = [keyspace.live_key(partition), *_lease_keys(partition, order.lease), order.account.redis_key(partition)]
+        keys = [keyspace.live_key(partition), keyspace.vetted_key(partition), *_lease_keys(partition, order.lease)]
+        keys.append(order.account.redis_key(partition))
         args: list[str | int] = [order.lease, _new_beat(), run_id, workers, AMOUNT_NANOUSD_MAX - 1]
-        args += [order.hold, order.want, order.key_spend_limit, *order.account.args()]
+        args += [order.hold, order.hold_min, order.want, order.key_spend_limit, *order.account.args()]
         if order.key is not None:
             keys.append(order.key.redis_key(partition))
             args += order.key.args()
@@ -95,8 +102,10 @@ class LeaseStore:
                 found = await self._grant_replicated(keys, args)
             else:
                 found = await self._grant.run(self._redis, keys, args)
-        outcome, account_granted, key_granted, available, fresh, others = (int(value) for value in found)
-        return GrantAnswer(outcome, account_granted, key_granted, available, fresh, bool(others))
+        outcome, granted, key_granted, released, key_released, available, fresh, others, limited_by = map(int, found)
+        return GrantAnswer(
+            outcome, granted, key_granted, released, key_released, available, fresh, bool(others), limited_by
+        )
 
     async def _grant_replicated(self, keys: Sequence[str], args: Sequence[str | int]) -> Sequence[int]:
         async with self._redis.client() as connection:  # WAIT counts what its own connection wrote

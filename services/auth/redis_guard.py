@@ -1,10 +1,12 @@
 """Notices that Redis was restarted, failed over or emptied: then its leases may be missing, and nothing is granted for
 one renewal interval, in which every live worker re-asserts its books.
 
-A process of Redis is known by its run_id. The grant script compares it too, so that no grant slips in between a
-restart and the next look. The last run_id that was waited for is kept in Redis itself: an auth that starts after Redis
-was restarted without any auth running waits as well, a first start does not. That wait ends early when every lease that
-Redis knows has been asserted again or given up by its worker, as after a restart of everything.
+A process of Redis is known by its run_id. Every partition's `vetted` key holds that of the process whose leases were
+re-asserted, and the grant script compares both, so that no grant slips in between a restart (or an emptying) and the
+next look, however fast billing rebuilds the balances. The last run_id that was waited for is kept in Redis itself: an
+auth that starts after Redis was restarted without any auth running waits as well, a first start does not. That wait
+ends early when every lease that Redis knows has been asserted again or given up by its worker, as after a restart of
+everything.
 """
 
 from __future__ import annotations
@@ -89,11 +91,18 @@ class RedisGuard:
             self._pause("Redis has been emptied", is_restart=True)
         if self._clock() < self._wait_until and not (self._may_end_early and await self._is_every_lease_vouched()):
             return
-        if known != run_id:
-            await self._redis.set(keyspace.RUN_ID_KEY, run_id)
+        if known != run_id or not self.vetted_run_id:
+            await self._store(run_id)
         self._is_stored = True
         self.vetted_run_id = run_id
         self._metrics.grants_paused.set(0)
+
+    async def _store(self, run_id: str) -> None:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for partition in range(keyspace.PARTITIONS):
+                pipeline.set(keyspace.vetted_key(partition), run_id)
+            pipeline.set(keyspace.RUN_ID_KEY, run_id)  # last: it says that all are
+            await pipeline.execute()
 
     def _pause(self, reason: str, *, is_restart: bool) -> None:
         self.vetted_run_id = ""

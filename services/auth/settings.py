@@ -25,7 +25,10 @@ class AuthSettings(ServiceSettings):
     heartbeat_s: float = Field(default=0.5, description="silence after which a watch stream says it is alive")
 
     renew_interval_s: float = Field(
-        default=10.0, description="between a worker's renewals; the wait after a Redis restart"
+        default=10.0, description="between a worker's renewals; with the margin, the wait after a Redis restart"
+    )
+    renew_margin_s: float = Field(
+        default=2.0, description="on top of that wait: renewals are an interval and an answer's time apart"
     )
     recall_wait_s_max: float = Field(default=0.3, description="how long a refused grant waits for others' idle parts")
     redis_check_interval_s: float = Field(default=0.25, description="how often a restarted Redis is looked for")

@@ -54,7 +54,8 @@ class Comparison:
     drifting: int = 0
     drift_nanousd: int = 0
     drifts: list[str] = field(default_factory=list)
-    broken_books: list[str] = field(default_factory=list)  # leases that released more than they were granted
+    # leases that released more than they were granted, or reserve something and are not open
+    broken_books: list[str] = field(default_factory=list)
 
 
 _NOTHING = AccountFigures(0, {})
@@ -74,7 +75,7 @@ class BalanceCheck:
         owners = [owner async for owner in self._owners_in_redis(wanted)]
         if account:
             owners = [owner for owner in owners if owner.noun == "account" and owner.id == account]
-        marks, figures = await self._read(wanted, owners)
+        marks, figures, open_leases = await self._read(wanted, owners)
         expected = await self._expected(marks, account)
         if account:
             expected = {owner: value for owner, value in expected.items() if owner.noun == "account"}
@@ -86,7 +87,7 @@ class BalanceCheck:
             actual = figures.get(owner, _NOTHING)
             result.examined += 1
             result.reserved_nanousd += actual.reserved
-            result.broken_books += _broken_books(owner, actual)
+            result.broken_books += _broken_books(owner, actual, open_leases[owner.partition])
             if not _agrees(actual, expected.get(owner, Expected())):
                 suspects.append(owner)
         for owner in sorted(suspects, key=lambda suspect: suspect.id)[:_SUSPECTS_MAX]:
@@ -96,7 +97,7 @@ class BalanceCheck:
 
     async def _look_again(self, owner: Owner, result: Comparison) -> None:
         for _ in range(_LOOKS_MAX):
-            marks, figures = await self._read({owner.partition}, [owner])
+            marks, figures, _ = await self._read({owner.partition}, [owner])
             if not marks:
                 return  # being rebuilt
             actual = figures[owner]
@@ -119,26 +120,30 @@ class BalanceCheck:
 
     async def _read(
         self, partitions: set[int], owners: Iterable[Owner]
-    ) -> tuple[dict[int, Mark], dict[Owner, AccountFigures]]:
-        """Partitions without a mark (being rebuilt) are left out of both."""
+    ) -> tuple[dict[int, Mark], dict[Owner, AccountFigures], dict[int, set[str]]]:
+        """Marks, figures, and by partition the leases that auth keeps open. Partitions without a mark (being rebuilt)
+        are left out of all."""
         by_partition: dict[int, list[Owner]] = defaultdict(list)
         for owner in owners:
             by_partition[owner.partition].append(owner)
         marks: dict[int, Mark] = {}
         figures: dict[Owner, AccountFigures] = {}
+        open_leases: dict[int, set[str]] = {}
         for partition in sorted(partitions):
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.get(keyspace.mark_key(partition))
+                pipeline.hkeys(keyspace.beats_key(partition))
                 for owner in by_partition[partition]:
                     pipeline.hgetall(owner.redis_key)
-                raw_mark, *hashes = await pipeline.execute()
+                raw_mark, beats, *hashes = await pipeline.execute()
             mark = parse_mark(raw_mark)
             if mark is None:
                 continue
             marks[partition] = mark
+            open_leases[partition] = {lease.decode(errors="replace") for lease in beats}
             for owner, fields in zip(by_partition[partition], hashes, strict=True):
                 figures[owner] = figures_of(fields, "balance" if owner.noun == "account" else "spent")
-        return marks, figures
+        return marks, figures, open_leases
 
     async def _expected(self, marks: dict[int, Mark], account: str) -> dict[Owner, Expected]:
         expected: dict[Owner, Expected] = defaultdict(Expected)
@@ -187,9 +192,15 @@ def _agrees(actual: AccountFigures, expected: Expected) -> bool:
     return actual.main == expected.main and posted == expected.posted
 
 
-def _broken_books(owner: Owner, actual: AccountFigures) -> list[str]:
-    return [
+def _broken_books(owner: Owner, actual: AccountFigures, open_leases: set[str]) -> list[str]:
+    """What an account reserves is what its open leases reserve: a lease that auth has let go of reserves nothing."""
+    broken = [
         f"{owner.noun} {owner.id}, lease {lease}: released {book.released} of {book.granted} granted"
         for lease, book in actual.leases.items()
         if book.released > book.granted
+    ]
+    return broken + [
+        f"{owner.noun} {owner.id}, lease {lease}: reserves {book.reserved} and is not open"
+        for lease, book in actual.leases.items()
+        if book.reserved > 0 and lease not in open_leases
     ]

@@ -24,9 +24,12 @@ from lumen.platform.lifecycle import Lifecycle
 from lumen.platform.ops_server import OpsServer
 from lumen.platform.ordered_reader import OrderedReader
 from protos import billing_pb2_grpc
+from services.billing.adoption import Adoption
 from services.billing.applier import Applier
 from services.billing.balance_check import BalanceCheck
+from services.billing.balance_rebuild import BalanceRebuild
 from services.billing.balances import Balances
+from services.billing.charge_check import ChargeCheck
 from services.billing.clickhouse_sink import ClickHouseSink
 from services.billing.consumer import Consumer, GroupLimits
 from services.billing.credits import Credits
@@ -37,13 +40,16 @@ from services.billing.grpc_api import BillingAdmin
 from services.billing.health import Health, Persistence
 from services.billing.ledger_queries import LedgerQueries
 from services.billing.ledger_stream import LedgerStream, ensure_streams
+from services.billing.lost_batches import PostedBatches
 from services.billing.metrics import BillingMetrics
 from services.billing.migrations import load_migrations, migrate
+from services.billing.price_book import PriceBook
 from services.billing.rating import RateBook, Rates
 from services.billing.rebuild import Rebuilder
-from services.billing.reconcile import ContinuousCheck, Reconciler
+from services.billing.reconcile import ContinuousCheck, ContinuousProof, Reconciler
 from services.billing.recovery import Recovery, StartPlan
 from services.billing.redis_sink import RedisSink
+from services.billing.replay import Replays
 from services.billing.rollups import Rollups
 from services.billing.row_checks import RowChecks
 from services.billing.settings import BillingSettings
@@ -59,7 +65,9 @@ class Billing:
 
     consumer: Consumer
     rollups: Rollups
+    price_book: PriceBook
     check: ContinuousCheck
+    proof: ContinuousProof
     api: BillingAdmin
     health: Health
     persistence: Persistence
@@ -112,11 +120,12 @@ def build(
         if len(partitions) == keyspace.PARTITIONS
         else [keyspace.partition_filter(partition) for partition in partitions]
     )
+    rate_book = RateBook(fetch_revision, compile_rates, revisions_max=settings.catalog_revisions_max)
     consumer = Consumer(
         partitions,
         recovery=recovery,
         open_reader=lambda start: OrderedReader(nc, keyspace.STREAM, subjects, start_sequence=start),
-        rate_book=RateBook(fetch_revision, compile_rates, revisions_max=settings.catalog_revisions_max),
+        rate_book=rate_book,
         applier=Applier(
             rows,
             publish_dead_letters,
@@ -134,6 +143,16 @@ def build(
     )
     balances = Balances(redis)
     balance_check = BalanceCheck(clickhouse, queries, redis)
+    reconciler = Reconciler(
+        partitions,
+        ledger=ledger,
+        clickhouse=rows,
+        redis=balances_sink,
+        balances=balance_check,
+        rows=RowChecks(clickhouse, rows, rollups),
+        charges=ChargeCheck(clickhouse, rate_book),
+        catch_up_s_max=settings.reconcile_catch_up_s_max,
+    )
     api = BillingAdmin(
         Credits(
             nc,
@@ -145,15 +164,10 @@ def build(
             posted_wait_s_max=settings.credit_posted_wait_s_max,
         ),
         balances,
-        Reconciler(
-            partitions,
-            ledger=ledger,
-            clickhouse=rows,
-            redis=balances_sink,
-            balances=balance_check,
-            rows=RowChecks(clickhouse, rows, rollups),
-            catch_up_s_max=settings.reconcile_catch_up_s_max,
-        ),
+        reconciler,
+        Replays(nc, clickhouse),
+        BalanceRebuild(redis, ledger, recovery, rows, balances_sink, partitions),
+        Adoption(nc, ledger, recovery, rows, PostedBatches(clickhouse), partitions),
     )
     check = ContinuousCheck(
         partitions,
@@ -162,7 +176,9 @@ def build(
         interval_s=settings.check_interval_s,
         partitions_per_round=settings.check_partitions,
     )
-    return Billing(consumer, rollups, check, api, health, persistence, registry)
+    price_book = PriceBook(nc, clickhouse, persistence)
+    proof = ContinuousProof(reconciler, metrics, interval_s=settings.proof_interval_s)
+    return Billing(consumer, rollups, price_book, check, proof, api, health, persistence, registry)
 
 
 async def prepare(settings: BillingSettings, nc: Client, clickhouse: ClickHouse, persistence: Persistence) -> None:
@@ -218,7 +234,9 @@ async def serve(settings: BillingSettings, compile_rates: Callable[[bytes], Rate
         if preparing.done() and not lifecycle.stopping.is_set():
             lifecycle.spawn(billing.consumer.run(), name="billing-consumer")
             lifecycle.spawn(billing.rollups.run(), name="billing-rollups")
+            lifecycle.spawn(billing.price_book.run(), name="billing-price-book")
             lifecycle.spawn(billing.check.run(), name="billing-check")
+            lifecycle.spawn(billing.proof.run(), name="billing-proof")
             await server.start()
         await stopping
     finally:

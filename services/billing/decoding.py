@@ -151,10 +151,15 @@ def _entry_flaw(partition: int, index: int, entry: Entry) -> Flaw | None:
     if keyspace.partition_of(entry.account) != partition:
         detail = f"the account belongs to partition {keyspace.partition_of(entry.account)}"
         return Flaw(index, Reason.ENTRY_MISPLACED, detail, msgspec.msgpack.encode(entry), entry.account, request_id)
-    problem = _usage_problem(entry) if isinstance(entry, UsageEntry) else _credit_problem(entry)
+    problem = entry_problem(entry)
     if problem is None:
         return None
     return Flaw(index, Reason.ENTRY_IMPLAUSIBLE, problem, msgspec.msgpack.encode(entry), entry.account, request_id)
+
+
+def entry_problem(entry: Entry) -> str | None:
+    """What no honest producer writes, or None."""
+    return _usage_problem(entry) if isinstance(entry, UsageEntry) else _credit_problem(entry)
 
 
 def _usage_problem(entry: UsageEntry) -> str | None:

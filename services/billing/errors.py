@@ -19,6 +19,8 @@ class ErrorKind:
 ERRORS = {
     "invalid_request": ErrorKind(400, grpc.StatusCode.INVALID_ARGUMENT, False),
     "amount_out_of_range": ErrorKind(400, grpc.StatusCode.OUT_OF_RANGE, False),
+    "not_found": ErrorKind(404, grpc.StatusCode.NOT_FOUND, False),
+    "conflict": ErrorKind(409, grpc.StatusCode.FAILED_PRECONDITION, False),
     "reference_conflict": ErrorKind(409, grpc.StatusCode.ALREADY_EXISTS, False),
     "unavailable": ErrorKind(503, grpc.StatusCode.UNAVAILABLE, True),
     "internal": ErrorKind(500, grpc.StatusCode.INTERNAL, True),
@@ -43,6 +45,16 @@ class ReferenceConflict(BillingError):
     """The reference was used before, for another amount or kind."""
 
     kind = "reference_conflict"
+
+
+class NotFound(BillingError):
+    kind = "not_found"
+
+
+class Conflict(BillingError):
+    """What is asked does not fit the state things are in; the message says what an operator has to look at."""
+
+    kind = "conflict"
 
 
 class Unavailable(BillingError):

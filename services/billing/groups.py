@@ -78,6 +78,10 @@ def read_message(message: StreamMessage, followed: SinkMarks) -> ReadMessage | N
         return None
     if message.sequence <= min(clickhouse.sequence, redis.sequence):
         return None
+    if message.headers is not None and keyspace.ADOPTED_HEADER in message.headers:
+        return ReadMessage(
+            partition, message, DecodedMessage(subject[2], 0, [], [])
+        )  # posted before: only the mark moves
     return ReadMessage(partition, message, decode_message(partition, subject[2], message.data))
 
 

@@ -7,10 +7,13 @@ from typing import Any, TypeAlias
 import grpc
 
 from protos import billing_pb2, billing_pb2_grpc
+from services.billing.adoption import Adoption
+from services.billing.balance_rebuild import BalanceRebuild
 from services.billing.balances import Balances
 from services.billing.credits import CreditOrder, Credits
 from services.billing.errors import InvalidRequest
 from services.billing.reconcile import Reconciler
+from services.billing.replay import Replays
 
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -18,10 +21,21 @@ _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class BillingAdmin(billing_pb2_grpc.BillingAdminServicer):
     """Domain errors (services.billing.errors) become status codes in the server's interceptor."""
 
-    def __init__(self, credits_: Credits, balances: Balances, reconciler: Reconciler) -> None:
+    def __init__(
+        self,
+        credits_: Credits,
+        balances: Balances,
+        reconciler: Reconciler,
+        replays: Replays,
+        rebuild: BalanceRebuild,
+        adoption: Adoption,
+    ) -> None:
         self._credits = credits_
         self._balances = balances
         self._reconciler = reconciler
+        self._replays = replays
+        self._rebuild = rebuild
+        self._adoption = adoption
 
     async def PostCredit(self, request: billing_pb2.PostCreditRequest, context: _Context) -> billing_pb2.CreditView:
         posted = await self._credits.post(
@@ -74,4 +88,56 @@ class BillingAdmin(billing_pb2_grpc.BillingAdminServicer):
             ],
             entries=report.entries,
             dead_letters=report.dead_letters,
+        )
+
+    async def ListDeadLetters(
+        self, request: billing_pb2.ListDeadLettersRequest, context: _Context
+    ) -> billing_pb2.DeadLetters:
+        letters = await self._replays.letters(request.account_id, with_replayed=request.with_replayed)
+        return billing_pb2.DeadLetters(
+            letters=[
+                billing_pb2.DeadLetter(
+                    id=str(letter.id),
+                    account_id=letter.account,
+                    request_id=letter.request_id,
+                    reason=letter.reason,
+                    detail=letter.detail,
+                    producer=letter.producer,
+                    batch_number=letter.batch_number,
+                    published_at_us=letter.published_at_us,
+                    is_replayed=letter.is_replayed,
+                )
+                for letter in letters
+            ]
+        )
+
+    async def ReplayDeadLetter(
+        self, request: billing_pb2.ReplayDeadLetterRequest, context: _Context
+    ) -> billing_pb2.Replayed:
+        replayed = await self._replays.replay(request.id, request.catalog_revision)
+        return billing_pb2.Replayed(
+            entries=replayed.entries, already_existed=replayed.already_existed, stream_sequences=replayed.sequences
+        )
+
+    async def RebuildBalances(
+        self, request: billing_pb2.RebuildBalancesRequest, context: _Context
+    ) -> billing_pb2.RebuiltBalances:
+        rebuilt = await self._rebuild.run(request.account_id, accept_trimmed=request.accept_trimmed)
+        return billing_pb2.RebuiltBalances(partitions=rebuilt.partitions, accepted=rebuilt.accepted)
+
+    async def AdoptLedger(
+        self, request: billing_pb2.AdoptLedgerRequest, context: _Context
+    ) -> billing_pb2.AdoptedLedger:
+        adopted = await self._adoption.run(is_dry=request.dry_run)
+        return billing_pb2.AdoptedLedger(
+            partitions=[
+                billing_pb2.AdoptedPartition(
+                    partition=each.partition,
+                    epoch=each.mark.epoch,
+                    sequence=each.mark.sequence,
+                    batches_restored=each.restored,
+                    batches_unposted=each.unposted,
+                )
+                for each in adopted
+            ]
         )

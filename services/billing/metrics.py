@@ -54,4 +54,16 @@ class BillingMetrics:
         self.drift_checked_at = Gauge(
             "lumen_billing_drift_checked_timestamp_seconds", "When the continuous check last ended.", registry=registry
         )
+        self.proof_drifts = Gauge(
+            "lumen_billing_proof_drifts",
+            "Drifts (at most 100 are counted) that the last whole proof found, by check.",
+            ["check"],
+            registry=registry,
+        )
+        self.proved_at = Gauge(
+            "lumen_billing_proof_timestamp_seconds", "When the last whole proof ended.", registry=registry
+        )
+        self.recorded_dead_letters = Gauge(
+            "lumen_billing_recorded_dead_letters", "Dead letters recorded, as of the last proof.", registry=registry
+        )
         self.credits = Counter("lumen_billing_credits_total", "Credits accepted.", ["kind"], registry=registry)

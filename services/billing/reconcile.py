@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from lumen.ledger import keyspace
 from lumen.platform.clickhouse import ClickHouseError
 from services.billing.balance_check import BalanceCheck, Comparison
+from services.billing.charge_check import ChargeCheck
 from services.billing.clickhouse_sink import ClickHouseSink
 from services.billing.errors import Unavailable
 from services.billing.ledger_stream import LastMessage, LedgerStream
@@ -52,6 +53,7 @@ class Reconciler:
         redis: RedisSink,
         balances: BalanceCheck,
         rows: RowChecks,
+        charges: ChargeCheck,
         catch_up_s_max: float = 10.0,
     ) -> None:
         self._partitions = list(partitions)
@@ -60,6 +62,7 @@ class Reconciler:
         self._redis = redis
         self._balances = balances
         self._rows = rows
+        self._charges = charges
         self._catch_up_s_max = catch_up_s_max
 
     async def run(self, account: str = "") -> Report:
@@ -76,6 +79,7 @@ class Reconciler:
                 *_balance_checks(comparison),
                 await self._rows.batch_numbers(marks),
                 await self._rows.request_ids(marks, account),
+                await self._charges.compare(marks, account),
                 await self._rows.rollups(account),
                 dead_letters,
             ]
@@ -128,7 +132,7 @@ def _balance_checks(comparison: Comparison) -> list[Check]:
             comparison.drifts[:DRIFTS_NAMED_MAX],
         ),
         Check(
-            "reservations_sound",
+            "reserved_equals_open_leases",
             not comparison.broken_books,
             comparison.examined,
             comparison.broken_books[:DRIFTS_NAMED_MAX],
@@ -175,3 +179,31 @@ class ContinuousCheck:
         self._metrics.drift_accounts.set(sum(found.drifting for found in self._found.values()))
         self._metrics.drift_nanousd.set(sum(found.drift_nanousd for found in self._found.values()))
         self._metrics.drift_checked_at.set(time.time())
+
+
+class ContinuousProof:
+    """The whole proof, again and again; each check's drifts become a metric and a log."""
+
+    def __init__(self, reconciler: Reconciler, metrics: BillingMetrics, *, interval_s: float = 600.0) -> None:
+        self._reconciler = reconciler
+        self._metrics = metrics
+        self._interval_s = interval_s
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_s)
+            try:
+                await self.prove()
+            except Unavailable as error:
+                logger.warning("proof skipped", extra={"error": str(error)[:500]})
+
+    async def prove(self) -> None:
+        """Raises Unavailable."""
+        report = await self._reconciler.run()
+        for check in report.checks:
+            drifts = 0 if check.is_ok else max(1, len(check.drifts))
+            self._metrics.proof_drifts.labels(check.name).set(drifts)
+            for drift in check.drifts if drifts else ():
+                logger.error("drift", extra={"check": check.name, "drift": drift})
+        self._metrics.recorded_dead_letters.set(report.dead_letters)
+        self._metrics.proved_at.set(time.time())

@@ -31,12 +31,17 @@ class BillingSettings(ServiceSettings):
 
     group_messages_max: int = 8192
     group_bytes_max: int = 4 * 1024 * 1024
-    group_linger_s: float = Field(default=0.1, description="how long a first message waits for company")
+    group_linger_s: float = Field(
+        default=0.5, description="how long a first message waits for company, unless a credit comes"
+    )
     catalog_revisions_max: int = Field(default=128, description="revisions kept compiled")
 
     rollup_interval_s: float = 5.0
     check_interval_s: float = Field(default=60.0, description="between rounds of the continuous balance check")
     check_partitions: int = Field(default=8, description="partitions per round")
+    proof_interval_s: float = Field(
+        default=600.0, description="between whole proofs (reconcile), whose drifts are metrics"
+    )
     credit_posted_wait_s_max: float = 3.0
     reconcile_catch_up_s_max: float = 10.0
     start_wait_s_max: float = Field(default=60.0, description="for NATS at start; the other stores are waited for ever")

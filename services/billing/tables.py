@@ -131,6 +131,25 @@ MARKS = _table(
     },
 )
 
+CATALOG_REVISIONS = _table(
+    "catalog_revisions",
+    {"revision": "UInt64", "created_at_s": "Int64", "note": "String", "hash": "String", "catalog": "String"},
+)
+PRICE_BOOK = _table(
+    "price_book",
+    {
+        "revision": "UInt64",
+        "side": "String",
+        "payer": "String",
+        "model": "String",
+        "above_prompt_tokens": "Int64",
+        "bucket": "String",
+        "priced_as": "String",
+        "price_nanousd_per_million": "Int64",
+        "multiplier_millionths": "Int64",
+    },
+)
+
 _json = msgspec.json.Encoder()
 
 

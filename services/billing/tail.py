@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 _TOUCH_INTERVAL_S = 1.5
 _PROBE_AGE_S_MAX = 3.0
 _VERIFY_INTERVAL_S = 10.0
+_STOPPED_INTERVAL_S = 1.0  # an operator waits for stopped partitions to run again
 _THROUGH_INTERVAL_S = 600.0
 
 
@@ -95,11 +96,12 @@ class Tail:
         """Raises LedgerChanged; or what NATS raises, and then nothing may be posted."""
         generation = (self._connection_generation(), self._reader_generation())
         now = time.monotonic()
-        if generation == self._verified and now - self._verified_at < _VERIFY_INTERVAL_S:
+        assert self._plan is not None
+        interval_s = _STOPPED_INTERVAL_S if self._plan.stopped else _VERIFY_INTERVAL_S
+        if generation == self._verified and now - self._verified_at < interval_s:
             return
         if not await self._recovery.verify(self._furthest):
             raise LedgerChanged(f"the ledger does not hold mark {self._furthest}")
-        assert self._plan is not None
         if self._plan.stopped and await self._recovery.stops(list(self._plan.stopped)) != self._plan.stopped:
             raise LedgerChanged("stopped partitions may run again")
         self._verified, self._verified_at = generation, now

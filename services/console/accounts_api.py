@@ -7,14 +7,17 @@ what is said: a refund is negative when money goes back to the payer, positive w
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Response, status
+from fastapi import APIRouter, Query, Response, status
 
 from protos import auth_pb2, billing_pb2
 from services.console.amounts import parse_usd
 from services.console.bodies import CreateAccount, PostCredit, SetStatus
 from services.console.errors import InvalidRequest
 from services.console.parts import ADMIN_ROOT, Parts, PartsDependency
+from services.console.statements import StatementView
 from services.console.times import parse_future
 from services.console.views import (
     AccountsView,
@@ -68,6 +71,17 @@ async def account_balance(account: str, parts: PartsDependency) -> BalanceView:
     found = await backends.account(account)
     request = billing_pb2.GetBalanceRequest(account_id=found.id)
     return balance_view(await backends.billing.call(backends.ledger.GetBalance, request))
+
+
+@router.get("/{account}/statement")
+async def account_statement(
+    account: str, parts: PartsDependency, month: Annotated[str, Query(description="YYYY-MM (UTC)")] = ""
+) -> StatementView:
+    """opening + credits - usage + adjustments = closing, to the last nano-dollar. Default: the current month."""
+    found = await parts.backends.account(account)
+    now_s = parts.now_s()
+    chosen = month or datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m")
+    return await parts.statements.month(found.id, chosen, now_s)
 
 
 @router.post("/{account}/credits", status_code=status.HTTP_201_CREATED)

@@ -15,10 +15,12 @@ from lumen.platform.clickhouse import ClickHouse
 from lumen.platform.lifecycle import Lifecycle
 from lumen.platform.ops_server import EmbeddedServer, OpsServer
 from services.console.backends import Backends
+from services.console.explanations import Explanations
 from services.console.http_api import create_app
 from services.console.metrics import ConsoleMetrics
 from services.console.parts import Parts
 from services.console.settings import ConsoleSettings
+from services.console.statements import Statements
 from services.console.usage_queries import UsageQueries
 
 _STOP_GRACE_S = 5
@@ -54,7 +56,7 @@ def build(settings: ConsoleSettings, *, now_s: Callable[[], int] = lambda: int(t
     )
     clickhouse = ClickHouse(settings.clickhouse_url, timeout_s=settings.call_timeout_s)
     app = create_app(
-        Parts(backends, UsageQueries(clickhouse), now_s),
+        Parts(backends, UsageQueries(clickhouse), Explanations(clickhouse), Statements(clickhouse), now_s),
         metrics,
         admin_token=settings.admin_token.get_secret_value(),
         body_bytes_max=settings.body_bytes_max,

@@ -9,6 +9,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from services.console.backends import Backends
+from services.console.explanations import Explanations
+from services.console.statements import Statements
 from services.console.usage_queries import UsageQueries
 
 ADMIN_ROOT = "/admin/v1"
@@ -18,6 +20,8 @@ ADMIN_ROOT = "/admin/v1"
 class Parts:
     backends: Backends
     usage: UsageQueries
+    explanations: Explanations
+    statements: Statements
     now_s: Callable[[], int]  # Unix seconds
 
 

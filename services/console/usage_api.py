@@ -1,13 +1,14 @@
-"""/admin/v1/usage and /admin/v1/reconcile: what was used, and the proof that the books agree."""
+"""/admin/v1/usage and /admin/v1/reconcile: what was used and why it cost that, and the proof that the books agree."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from protos import auth_pb2, billing_pb2
 from services.console.errors import InvalidRequest
+from services.console.explanations import ExplanationView
 from services.console.parts import ADMIN_ROOT, Parts, PartsDependency
 from services.console.times import format_time, parse_past
 from services.console.usage_queries import Grouping, RequestsView, UsageView
@@ -52,6 +53,15 @@ async def usage_requests(
     """An account's latest requests, newest first."""
     found = await parts.backends.account(account)
     return RequestsView(account=found.id, requests=await parts.usage.latest(found.id, limit))
+
+
+@router.get("/usage/requests/{request_id}/explain")
+async def explain(
+    request_id: Annotated[str, Path(min_length=1, max_length=200)], parts: PartsDependency
+) -> ExplanationView:
+    """A charge worked out again from its catalog revision, line by line: buckets x price x multiplier, tier, rounding,
+    hold, settle, lease, attempts, and what the provider charges us. 404 until its entry is posted."""
+    return await parts.explanations.explain(request_id)
 
 
 @router.get("/reconcile", tags=["reconcile"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,9 @@ class Call:
     prompt_tokens_typical: int
     started_at: float  # monotonic
     started_at_us: int  # Unix
-    upstream_dialect: Dialect  # of the target being tried
+    # Of the target being tried: what translation left out changes no price.
+    upstream_dialect: Dialect
+    modifiers: Mapping[str, str]
     attempts: list[Attempt] = field(default_factory=list)
     ttft_us: int = 0
 
@@ -77,6 +80,6 @@ class Call:
             hold_nanousd=self.hold.amount_nanousd,
             lease_boot=lease_boot,
             key_has_spend_limit=key.spend_limit_nanousd > 0,
-            modifiers=self.peek.modifiers,
+            modifiers=dict(self.modifiers),
             attempts=self.attempts,
         )

@@ -13,6 +13,8 @@ from services.edge.upstream_body import read_error_body
 
 logger = logging.getLogger(__name__)
 
+# Told with a 429 to which the provider gave no time: Codex gives up at once without one.
+_RATE_LIMIT_WAIT_S = 2
 _NEXT_STATUSES = frozenset({401, 402, 403, 404, 408, 409, 425, 429})
 
 
@@ -33,6 +35,8 @@ async def refused(response: UpstreamResponse) -> AttemptFailed:
     status = response.status
     fault = read_upstream_error(status if status >= 400 else 502, body)
     fault.error.retry_after_s = retry_after_s(response.headers, datetime.now(UTC))
+    if fault.error.kind is ErrorKind.RATE_LIMIT and fault.error.retry_after_s is None:
+        fault.error.retry_after_s = _RATE_LIMIT_WAIT_S
     if fault.is_account_fault:
         logger.error("provider refuses our account", extra={"status": status})
     may_retry = fault.is_account_fault or status in _NEXT_STATUSES or status >= 500 or status < 400

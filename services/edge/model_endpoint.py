@@ -76,7 +76,7 @@ class ModelEndpoint:
         if problem is not None:
             raise ApiError(ErrorKind.OVERLOADED, "Usage cannot be recorded at the moment.", retry_after_s=5)
         try:
-            hold = await self._metering.hold(key, plan.amount_nanousd)
+            hold = await self._metering.hold(key, plan.amount_nanousd, plan.least_nanousd)
         except LeaseError as error:
             raise _refusal(error) from error
         call = Call(
@@ -90,11 +90,12 @@ class ModelEndpoint:
             resolution=resolution,
             is_stream=is_stream_wanted(peek, head.fields),
             hold=hold,
-            output_cap=plan.output_cap,
+            output_cap=plan.cap_within(hold.amount_nanousd),
             prompt_tokens_typical=plan.prompt_tokens_typical,
             started_at=started,
             started_at_us=time.time_ns() // 1000,
             upstream_dialect=client.dialect,
+            modifiers=peek.modifiers,
         )
         try:
             await self._answer(client, call, targets)

@@ -75,7 +75,7 @@ class Recording:
         elapsed_us = int((time.monotonic() - call.started_at) * 1_000_000)
         call.attempts.append(Attempt(channel, 200, reason, elapsed_us, call.ttft_us))
         self._admission.charge_tokens(call.key, usage.prompt_tokens() + (usage.output or 0))
-        cost = call.resolution.rates.cost_nanousd(usage, call.peek.modifiers) if is_billable else 0
+        cost = call.resolution.rates.cost_nanousd(usage, call.modifiers) if is_billable else 0
         entry = call.usage_entry(
             channel=channel,
             upstream_model=target.upstream_model,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -40,7 +40,7 @@ Tap = StreamTap | TranslatingTap
 
 
 def wire_for(call: Call, target: Target) -> PassthroughWire | TranslatedWire:
-    """Also notes the upstream's dialect with the call. Raises AttemptFailed when the channel speaks none we know."""
+    """Also notes with the call what depends on it. Raises AttemptFailed when the channel speaks none we know."""
     planned = plan(call.dialect, target.channel.dialects)
     if planned is None:
         raise inexpressible(
@@ -50,6 +50,7 @@ def wire_for(call: Call, target: Target) -> PassthroughWire | TranslatedWire:
         call.upstream_dialect = planned.upstream
         return TranslatedWire(call, target, planned.upstream)
     call.upstream_dialect = call.dialect
+    call.modifiers = call.peek.modifiers
     return PassthroughWire(call, target)
 
 
@@ -125,6 +126,7 @@ class TranslatedWire:
         except InvalidRequest as error:
             raise ApiError(ErrorKind.INVALID_REQUEST, error.message, param=error.param, code=error.code) from error
         self.dropped = target.dropped
+        call.modifiers = _modifiers_in(body, call.peek.modifiers)
         self._reply = codec.Reply(
             request=request,
             model=call.peek.model,
@@ -155,6 +157,14 @@ class TranslatedWire:
     def client_body(self, body: bytes, usage: TokenUsage) -> bytes:
         response = msgspec.structs.replace(self._response, usage=usage)
         return encode_answer(self._call.dialect, response, self._reply)
+
+
+def _modifiers_in(body: bytes, modifiers: Mapping[str, str]) -> Mapping[str, str]:
+    """Those that the provider was still asked for: a tier that got lost in translation is not charged."""
+    if not modifiers:
+        return modifiers
+    members = msgspec.json.decode(body)
+    return {name: value for name, value in modifiers.items() if name in members}
 
 
 def _new_id() -> str:

@@ -1,4 +1,4 @@
-"""Load whose every answer has a known price: what was charged can be compared with what clients saw."""
+"""Load whose every answer has a known price and a request id: what was charged is compared with what clients saw."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ MODEL = "claude-opus-4-8"
 _DIALECTS = (Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES, Dialect.ANTHROPIC_MESSAGES)
 _DIFFERENT_CALLS = 64
 _INPUT_TOKENS = 10
+_WAIT_S_MAX = 300.0
 
 
 class Load:
     """Runs in a thread of its own, so that the test can drive the stack meanwhile."""
 
-    def __init__(self, base_url: str, key: str, *, connections: int, seed: int = 1) -> None:
+    def __init__(self, base_url: str, key: str, *, connections: int = 8, seed: int = 1) -> None:
         self._prices = dict(_priced_calls(random.Random(seed)))
         self._calls = Calls(*self._prices)
         self._outcomes: list[Outcome] = []
@@ -42,22 +43,30 @@ class Load:
     def until_ended(self, more: int) -> None:
         """Wait for so many further answers whose end was seen."""
         wanted = self.ended + more
-        until(lambda: self.ended >= wanted or not self._thread.is_alive(), f"{more} answers", 60)
+        until(lambda: self.ended >= wanted or not self._thread.is_alive(), f"{more} answers", _WAIT_S_MAX)
         assert self._thread.is_alive(), "the load has stopped"
 
     def stop(self) -> None:
+        """Begin nothing more; returns when what was under way has ended."""
         self._calls.stop()
         self._thread.join(90)
         assert not self._thread.is_alive()
 
     @property
-    def least_nanousd(self) -> int:
-        """Every answer whose end was seen, once."""
-        return sum(self._prices[outcome.call] for outcome in self._outcomes if outcome.is_complete)
+    def complete(self) -> dict[str, int]:
+        """Request id -> nano-USD of each answer whose end was seen: exactly one charge each. Raises AssertionError for
+        an answer without an id of its own: it could not be proven."""
+        found: dict[str, int] = {}
+        for outcome in self._outcomes:
+            if outcome.is_complete:
+                assert outcome.request_id, "an answer without x-request-id"
+                assert outcome.request_id not in found, f"two answers called {outcome.request_id}"
+                found[outcome.request_id] = self._prices[outcome.call]
+        return found
 
     @property
     def most_nanousd(self) -> int:
-        """Besides those, each that may have been answered without its client seeing the end."""
+        """The complete ones and those that may have been answered without their client seeing the end."""
         return sum(
             self._prices[outcome.call]
             for outcome in self._outcomes

@@ -219,6 +219,11 @@ def test_trouble_of_our_provider_account_is_502_without_its_words(
     assert "sk-secret" not in answer.text
 
 
+def test_a_providers_429_without_a_time_gets_one(stack: Stack, customer: Customer) -> None:
+    answer = post(stack, "/v1/responses", customer.key, body_for("/v1/responses", prompt="[[sim status=429]]"))
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
+
+
 def test_failed_requests_cost_nothing(stack: Stack) -> None:
     unlucky = stack.customer("1")
     prompt = "[[sim status=500]]"

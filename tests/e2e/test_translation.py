@@ -6,8 +6,10 @@ A stack of its own, whose channels each speak one dialect: `claude-opus-4-8` Ant
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anthropic
@@ -16,6 +18,8 @@ import openai
 import pytest
 import yaml
 
+from tests.e2e.conversation import Conversation
+from tests.e2e.matrix import README, is_whole, rendered, section, with_section
 from tests.e2e.prices import cost_nanousd
 from tests.fixtures.stack import Customer, Stack, until
 
@@ -27,9 +31,6 @@ SPOKEN = {
 }
 CLIENTS = ("chat", "responses", "messages")
 MODELS = tuple(SPOKEN)
-# Shared: loading the certificates of a client that needs none takes longer than a test.
-OPENAI_HTTP = openai.DefaultHttpxClient(verify=False)
-ANTHROPIC_HTTP = anthropic.DefaultHttpxClient(verify=False)
 
 
 @pytest.fixture(scope="module")
@@ -50,114 +51,24 @@ def spoken_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def customer(spoken_stack: Stack) -> Customer:
+    """Of one test, which looks at its balance."""
     return spoken_stack.customer("10")
 
 
-class Conversation:
-    """One question through one vendor's SDK; `ask` gives what an application would see of the answer."""
-
-    def __init__(self, stack: Stack, customer: Customer) -> None:
-        self.openai = openai.OpenAI(
-            base_url=f"{stack.base_url}/v1", api_key=customer.key, max_retries=0, http_client=OPENAI_HTTP
-        )
-        self.anthropic = anthropic.Anthropic(
-            base_url=stack.base_url,
-            auth_token=customer.key,
-            api_key=None,
-            max_retries=0,
-            http_client=ANTHROPIC_HTTP,
-        )
-
-    def ask(self, client: str, model: str, prompt: str, *, stream: bool, tools: bool = False) -> dict[str, Any]:
-        ask: Any = getattr(self, f"_{client}_{'stream' if stream else 'single'}")
-        answer: dict[str, Any] = ask(model, prompt, tools)
-        return answer
-
-    @staticmethod
-    def _chat_arguments(model: str, prompt: str, tools: bool) -> dict[str, Any]:
-        arguments: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": prompt}]}
-        if tools:
-            arguments["tools"] = [{"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}]
-        return arguments
-
-    def _chat_single(self, model: str, prompt: str, tools: bool) -> dict[str, Any]:
-        answer = self.openai.chat.completions.create(**self._chat_arguments(model, prompt, tools), stream=False)
-        choice, usage = answer.choices[0], answer.usage
-        calls = [(call.function.name, json.loads(call.function.arguments)) for call in choice.message.tool_calls or []]
-        return seen(choice.message.content, calls, choice.finish_reason, usage.prompt_tokens, usage.completion_tokens)
-
-    def _chat_stream(self, model: str, prompt: str, tools: bool) -> dict[str, Any]:
-        with self.openai.chat.completions.stream(**self._chat_arguments(model, prompt, tools)) as events:
-            for _ in events:
-                pass
-            answer = events.get_final_completion()
-        choice, usage = answer.choices[0], answer.usage
-        assert usage is not None
-        calls = [(call.function.name, json.loads(call.function.arguments)) for call in choice.message.tool_calls or []]
-        return seen(choice.message.content, calls, choice.finish_reason, usage.prompt_tokens, usage.completion_tokens)
-
-    @staticmethod
-    def _responses_arguments(model: str, prompt: str, tools: bool) -> dict[str, Any]:
-        arguments: dict[str, Any] = {"model": model, "input": prompt}
-        if tools:
-            arguments["tools"] = [{"type": "function", "name": "get_weather", "parameters": SCHEMA, "strict": False}]
-        return arguments
-
-    def _responses_single(self, model: str, prompt: str, tools: bool) -> dict[str, Any]:
-        return self._response(
-            self.openai.responses.create(**self._responses_arguments(model, prompt, tools), stream=False)
-        )
-
-    def _responses_stream(self, model: str, prompt: str, tools: bool) -> dict[str, Any]:
-        with self.openai.responses.stream(**self._responses_arguments(model, prompt, tools)) as events:
-            for _ in events:
-                pass
-            return self._response(events.get_final_response())
-
-    @staticmethod
-    def _response(answer: Any) -> dict[str, Any]:
-        calls = [(item.name, json.loads(item.arguments)) for item in answer.output if item.type == "function_call"]
-        return seen(answer.output_text, calls, answer.status, answer.usage.input_tokens, answer.usage.output_tokens)
-
-    @staticmethod
-    def _messages_arguments(model: str, prompt: str, tools: bool) -> dict[str, Any]:
-        arguments: dict[str, Any] = {
-            "model": model,
-            "max_tokens": 4000,
-            "messages": [{"role": "user", "content": prompt}],
-        }
-        if tools:
-            arguments["tools"] = [{"name": "get_weather", "input_schema": SCHEMA}]
-        return arguments
-
-    def _messages_single(self, model: str, prompt: str, tools: bool) -> dict[str, Any]:
-        return self._message(self.anthropic.messages.create(**self._messages_arguments(model, prompt, tools)))
-
-    def _messages_stream(self, model: str, prompt: str, tools: bool) -> dict[str, Any]:
-        with self.anthropic.messages.stream(**self._messages_arguments(model, prompt, tools)) as events:
-            return self._message(events.get_final_message())
-
-    @staticmethod
-    def _message(answer: Any) -> dict[str, Any]:
-        text = "".join(block.text for block in answer.content if block.type == "text")
-        calls = [(block.name, block.input) for block in answer.content if block.type == "tool_use"]
-        prompt = answer.usage.input_tokens + (answer.usage.cache_read_input_tokens or 0)
-        return seen(text, calls, answer.stop_reason, prompt, answer.usage.output_tokens)
+@pytest.fixture(scope="module")
+def anyone(spoken_stack: Stack) -> Customer:
+    return spoken_stack.customer("1000")
 
 
-SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 ENDS = {"chat": "stop", "responses": "completed", "messages": "end_turn"}
 TOOL_ENDS = {"chat": "tool_calls", "responses": "completed", "messages": "tool_use"}
-
-
-def seen(text: str | None, calls: list[Any], finish: str, prompt: int, output: int) -> dict[str, Any]:
-    return {"text": text or "", "calls": calls, "finish": finish, "prompt": prompt, "output": output}
 
 
 def rows_of(stack: Stack, customer: Customer) -> Any:
     return stack.usage(customer.account)["rows"]
 
 
+@pytest.mark.matrix("text")
 @pytest.mark.parametrize("stream", [False, True], ids=["single", "stream"])
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("client", CLIENTS)
@@ -174,14 +85,15 @@ def test_text_and_usage_are_the_providers_and_the_price_is_exact(
     spoken_stack.until_balance(customer.account, customer.credits_nanousd - cost)
 
 
+@pytest.mark.matrix("tools")
 @pytest.mark.parametrize("stream", [False, True], ids=["single", "stream"])
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_parallel_tool_calls_arrive_whole(
-    spoken_stack: Stack, customer: Customer, client: str, model: str, stream: bool
+    spoken_stack: Stack, anyone: Customer, client: str, model: str, stream: bool
 ) -> None:
     prompt = 'Hi [[sim tokens=3 tool=get_weather tools=2 interleave=true args={"city":"Paris"}]]'
-    answer = Conversation(spoken_stack, customer).ask(client, model, prompt, stream=stream, tools=True)
+    answer = Conversation(spoken_stack, anyone).ask(client, model, prompt, stream=stream, tools=True)
     assert answer["calls"] == [("get_weather", {"city": "Paris"})] * 2
     assert answer["finish"] == TOOL_ENDS[client]
 
@@ -211,12 +123,11 @@ def test_a_providers_refusal_keeps_its_status_in_the_clients_shape(
     assert spoken_stack.balance_nanousd(customer.account) == customer.credits_nanousd
 
 
-@pytest.mark.parametrize("client", ["responses", "messages"])
+@pytest.mark.matrix("thinking")
 @pytest.mark.parametrize("model", MODELS)
-def test_thinking_is_shown_apart_from_the_text(
-    spoken_stack: Stack, customer: Customer, client: str, model: str
-) -> None:
-    conversation = Conversation(spoken_stack, customer)
+@pytest.mark.parametrize("client", CLIENTS)
+def test_thinking_is_shown_apart_from_the_text(spoken_stack: Stack, anyone: Customer, client: str, model: str) -> None:
+    conversation = Conversation(spoken_stack, anyone)
     prompt = "[[sim tokens=4 thinking=6]]"
     if client == "messages":
         message = conversation.anthropic.messages.create(
@@ -226,17 +137,88 @@ def test_thinking_is_shown_apart_from_the_text(
             messages=[{"role": "user", "content": prompt}],
         )
         assert [block.type for block in message.content] == ["thinking", "text"]
-        return
-    response = conversation.openai.responses.create(
-        model=model,
-        input=prompt,
-        reasoning={"effort": "medium", "summary": "auto"},
-        include=["reasoning.encrypted_content"],
-    )
-    assert [item.type for item in response.output] == ["reasoning", "message"]
+    elif client == "responses":
+        response = conversation.openai.responses.create(
+            model=model,
+            input=prompt,
+            reasoning={"effort": "medium", "summary": "auto"},
+            include=["reasoning.encrypted_content"],
+        )
+        assert [item.type for item in response.output] == ["reasoning", "message"]
+    else:
+        completion = conversation.openai.chat.completions.create(
+            model=model, reasoning_effort="medium", messages=[{"role": "user", "content": prompt}], stream=False
+        )
+        said: Any = completion.choices[0].message
+        assert said.reasoning_content
+        assert said.content
+        assert said.reasoning_content not in said.content
 
 
-def test_a_hint_that_gets_lost_is_listed(spoken_stack: Stack, customer: Customer) -> None:
+PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"0" * 40).decode()
+
+
+@pytest.mark.matrix("images")
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("client", CLIENTS)
+def test_an_image_reaches_the_provider(spoken_stack: Stack, anyone: Customer, client: str, model: str) -> None:
+    conversation = Conversation(spoken_stack, anyone)
+    url, prompt = f"data:image/png;base64,{PIXEL}", "[[sim tokens=3]] What is this?"
+    if client == "messages":
+        conversation.anthropic.messages.create(
+            model=model,
+            max_tokens=100,
+            messages=[
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},
+                        {"type": "text", "text": prompt},
+                    ],
+                }
+            ],
+        )
+    elif client == "responses":
+        conversation.openai.responses.create(
+            model=model,
+            input=[
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "input_image", "image_url": url, "detail": "auto"},
+                        {"type": "input_text", "text": prompt},
+                    ],
+                }
+            ],
+        )
+    else:
+        conversation.openai.chat.completions.create(
+            model=model,
+            messages=[
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "image_url", "image_url": {"url": url}},
+                        {"type": "text", "text": prompt},
+                    ],
+                }
+            ],
+            stream=False,
+        )
+    sent = spoken_stack.provider_requests(1)[0]
+    assert IMAGES[SPOKEN[model]](PIXEL, url) in json.dumps(sent["json"], separators=(",", ":"))
+
+
+# How each upstream dialect holds an image.
+IMAGES: dict[str, Callable[[str, str], str]] = {
+    "anthropic_messages": lambda data, url: f'"source":{{"type":"base64","media_type":"image/png","data":"{data}"}}',
+    "openai_responses": lambda data, url: f'"image_url":"{url}"',
+    "openai_chat": lambda data, url: f'"image_url":{{"url":"{url}"',
+    "gemini_generate": lambda data, url: f'"inlineData":{{"mimeType":"image/png","data":"{data}"}}',
+}
+
+
+def test_a_hint_that_gets_lost_is_listed(spoken_stack: Stack, anyone: Customer) -> None:
     answer = httpx.post(
         f"{spoken_stack.base_url}/v1/chat/completions",
         json={
@@ -245,7 +227,7 @@ def test_a_hint_that_gets_lost_is_listed(spoken_stack: Stack, customer: Customer
             "stream": False,
             "messages": [{"role": "user", "content": "[[sim tokens=1]]"}],
         },
-        headers={"authorization": f"Bearer {customer.key}"},
+        headers={"authorization": f"Bearer {anyone.key}"},
     )
     assert answer.status_code == 200, answer.text
     assert "seed" in answer.headers["x-lumen-dropped"]
@@ -264,12 +246,22 @@ def test_what_cannot_be_said_is_400(spoken_stack: Stack, customer: Customer, mod
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_tokens_are_counted_for_every_model(spoken_stack: Stack, customer: Customer, model: str) -> None:
+def test_tokens_are_counted_for_every_model(spoken_stack: Stack, anyone: Customer, model: str) -> None:
     answer = httpx.post(
         f"{spoken_stack.base_url}/v1/messages/count_tokens",
         json={"model": model, "messages": [{"role": "user", "content": "How many tokens are these words?"}]},
-        headers={"authorization": f"Bearer {customer.key}"},
+        headers={"authorization": f"Bearer {anyone.key}"},
     )
     assert answer.status_code == 200, answer.text
     assert 4 <= answer.json()["input_tokens"] <= 60
     assert ("x-lumen-estimated" in answer.headers) is (model != "claude-opus-4-8")
+
+
+def test_the_readme_shows_these_results() -> None:
+    """Last in this module: the README's matrix is what the tests above found. `LUMEN_WRITE_MATRIX=1` writes it."""
+    if not is_whole(CLIENTS, MODELS):
+        pytest.skip("only a part of the matrix was run")
+    table = rendered(CLIENTS, SPOKEN)
+    if "LUMEN_WRITE_MATRIX" in os.environ:
+        README.write_text(with_section(README.read_text(), table))
+    assert section(README.read_text()) == table

@@ -17,6 +17,7 @@ from typing import Any
 from deploy.local.errors import LocalStackError
 from lumen.protocols.dialects import Dialect
 from tests.fixtures.stack import CommandFailed
+from tests.load import translation_cost
 from tests.load.calls import make_call, stream_of_frames
 from tests.load.clients import Target
 from tests.load.latency import Latency, measure_latency
@@ -94,7 +95,9 @@ def _measure(
     edge = servers[-1]
     memory_mb = {"at idle": edge.rss_mb()} if edge.is_edge else {}
     latency = _latency(servers, simulator_url, options.latency_requests) if options.latency_requests else {}
+    before = stack.lease_counts() if stack is not None else None
     results = [_measure_case(bench, case) for case in _cases(options)]
+    leases = stack.lease_counts().since(before) if stack is not None and before is not None else None
     if edge.is_edge:
         memory_mb["after the load"] = edge.rss_mb()
     return Report(
@@ -104,7 +107,9 @@ def _measure(
         latency=latency,
         memory_mb=memory_mb,
         idle_cores=edge.idle_cores,
+        delta_us=translation_cost.measure(),
         reconcile=stack.reconcile() if stack is not None else "",  # speed counts only when all was charged, once
+        lease_rpcs_per_1000=None if leases is None else leases.rpcs_per_1000,
     )
 
 

@@ -11,9 +11,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import httpx
 
 from deploy.local.children import die_with_parent, signal_group
 from deploy.local.errors import LocalStackError
@@ -25,6 +29,7 @@ from tests.fixtures.ports import free_base_port
 from tests.fixtures.stack import LUMEN, CommandFailed, Stack
 
 SIMULATOR = "simulator"
+_EDGE_OPS_OFFSET = 10  # ARCHITECTURE.md
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 90.0
 _LOG_BYTES = 3000
@@ -32,6 +37,21 @@ _LOG_BYTES = 3000
 
 class StackFailed(Exception):
     """The stack did not start; the text has the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseCounts:
+    """What the edge has counted since it started."""
+
+    rpcs: int  # Grant and Renew
+    requests: int  # recorded
+
+    def since(self, earlier: LeaseCounts) -> LeaseCounts:
+        return LeaseCounts(self.rpcs - earlier.rpcs, self.requests - earlier.requests)
+
+    @property
+    def rpcs_per_1000(self) -> float:
+        return 1000 * self.rpcs / max(1, self.requests)
 
 
 class LocalStack(Stack):
@@ -50,6 +70,17 @@ class LocalStack(Stack):
     def add_credit(self, amount_usd: str) -> None:
         """To the demo account. Raises CommandFailed."""
         self.lumen("account", "credit", self.env["LUMEN_ACCOUNT"], amount_usd)
+
+    def lease_counts(self) -> LeaseCounts:
+        """From the edge's /metrics."""
+        text = httpx.get(http_url(self.layout.base_port + _EDGE_OPS_OFFSET, "/metrics"), timeout=10).text
+        sums: dict[str, float] = defaultdict(float)
+        for line in text.splitlines():
+            name, _, value = line.rpartition(" ")
+            if not line.startswith("#"):
+                sums[name.partition("{")[0]] += float(value)
+        rpcs = sums["lumen_edge_lease_grants_total"] + sums["lumen_edge_lease_renewals_total"]
+        return LeaseCounts(int(rpcs), int(sums["lumen_edge_ledger_entries_submitted_total"]))
 
     def reconcile(self) -> str:
         """The verdict of `lumen reconcile`, which names what it found amiss."""

@@ -22,7 +22,11 @@ authentication, holds, routing, metering, ledger, metrics, logs. Absolute figure
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`memory_mb`: the edge's RSS by moment. `reconcile`: the verdict on all that the bench made the account spend."""
+    """`memory_mb`: the edge's RSS by moment. `delta_us`: CPU of a text delta by its way.
+
+    `reconcile`: the verdict on all that the bench made the account spend.
+    `lease_rpcs_per_1000`: Grant and Renew calls of the edge per thousand requests, over all cases; None without one.
+    """
 
     machine: Mapping[str, str]
     settings: Mapping[str, Any]
@@ -30,7 +34,9 @@ class Report:
     latency: Mapping[str, Latency]
     memory_mb: Mapping[str, float]
     idle_cores: float
+    delta_us: Mapping[str, float]
     reconcile: str
+    lease_rpcs_per_1000: float | None = None
 
     def text(self) -> str:
         parts = [
@@ -41,9 +47,12 @@ class Report:
         parts.append("\n".join(_breakdown(result) for result in self.cases))
         if self.latency:
             parts.append(_table(_latency_rows(self.latency)))
+        parts.append(_table(_delta_rows(self.delta_us)))
         if self.memory_mb:
             memory = ", ".join(f"{value:.0f} MB {moment}" for moment, value in self.memory_mb.items())
             parts.append(f"edge RSS: {memory}; system idle: {self.idle_cores:.3f} cores; reconcile: {self.reconcile}")
+        if self.lease_rpcs_per_1000 is not None:
+            parts.append(f"lease RPCs per 1,000 requests: {self.lease_rpcs_per_1000:.2f} (goal: under 20)")
         return "\n\n".join([*parts, _NOTES])
 
     def store(self, path: Path) -> None:
@@ -54,7 +63,9 @@ class Report:
             "latency": {name: asdict(latency) for name, latency in self.latency.items()},
             "edge_rss_mb": dict(self.memory_mb),
             "system_idle_cores": self.idle_cores,
+            "text_delta_us": dict(self.delta_us),
             "reconcile": self.reconcile,
+            "lease_rpcs_per_1000": self.lease_rpcs_per_1000,
         }
         path.write_text(json.dumps(document, indent=1) + "\n")
 
@@ -113,6 +124,10 @@ def _latency_rows(latencies: Mapping[str, Latency]) -> list[list[str]]:
                 row.append("-" if name == "direct" else f"{added:+.2f}")
         rows.append(row)
     return rows
+
+
+def _delta_rows(costs: Mapping[str, float]) -> list[list[str]]:
+    return [["ONE TEXT DELTA", "CPU us"], *([way, f"{cost:.2f}"] for way, cost in costs.items())]
 
 
 def _has_edge(result: CaseResult) -> bool:

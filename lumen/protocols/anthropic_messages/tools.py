@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from lumen.protocols.anthropic_messages.content_encoder import cache_member, own_extras
 from lumen.protocols.anthropic_messages.models import ModelTraits
 from lumen.protocols.anthropic_messages.schemas import closed_schema
 from lumen.protocols.anthropic_messages.thinking import is_forced
-from lumen.protocols.arguments import CUSTOM_INPUT
 from lumen.protocols.canonical.request import (
     CustomTool,
     FunctionTool,
@@ -25,27 +22,20 @@ from lumen.protocols.canonical.request import (
 )
 from lumen.protocols.codec import Target, Unsupported
 from lumen.protocols.dialects import Dialect
+from lumen.protocols.flat_tools import (
+    CUSTOM_PARAMETERS,
+    LOCAL_SHELL,
+    LOCAL_SHELL_DESCRIPTION,
+    LOCAL_SHELL_PARAMETERS,
+    custom_description,
+)
 from lumen.protocols.tool_names import ANTHROPIC_CHARS_MAX, flat_name
 
-LOCAL_SHELL = "local_shell"
-
 _NO_ARGUMENTS = {"type": "object", "properties": {}}
-# https://platform.openai.com/docs/api-reference/responses/object (local_shell_call.action)
 _LOCAL_SHELL_TOOL = {
     "name": LOCAL_SHELL,
-    "description": "Runs a command on the user's machine.",
-    "input_schema": {
-        "type": "object",
-        "properties": {
-            "type": {"type": "string", "enum": ["exec"]},
-            "command": {"type": "array", "items": {"type": "string"}},
-            "env": {"type": "object", "additionalProperties": {"type": "string"}},
-            "timeout_ms": {"type": "integer"},
-            "user": {"type": "string"},
-            "working_directory": {"type": "string"},
-        },
-        "required": ["type", "command", "env"],
-    },
+    "description": LOCAL_SHELL_DESCRIPTION,
+    "input_schema": LOCAL_SHELL_PARAMETERS,
 }
 
 
@@ -66,7 +56,7 @@ def encode_tool(tool: Tool, traits: ModelTraits, target: Target) -> dict[str, An
             return _encode_custom(tool)
         case OpaqueTool(dialect=Dialect.ANTHROPIC_MESSAGES):
             return dict(tool.raw)
-        case OpaqueTool(kind="local_shell"):
+        case OpaqueTool(kind=kind) if kind == LOCAL_SHELL:
             return dict(_LOCAL_SHELL_TOOL)
     target.drop("server_tools")
     return None
@@ -142,17 +132,8 @@ def _encode_function(tool: FunctionTool, traits: ModelTraits, target: Target) ->
 
 
 def _encode_custom(tool: CustomTool) -> dict[str, Any]:
-    told = [tool.description or ""]
-    if tool.format and tool.format.get("type") != "text":
-        definition = tool.format.get("definition")
-        grammar = definition if isinstance(definition, str) else msgspec.json.encode(tool.format).decode()
-        told.append(f"`{CUSTOM_INPUT}` has to follow this {tool.format.get('syntax', 'formal')} grammar:\n{grammar}")
     return {
         "name": flat_name(tool.namespace, tool.name, ANTHROPIC_CHARS_MAX),
-        "description": "\n\n".join(part for part in told if part) or tool.name,
-        "input_schema": {
-            "type": "object",
-            "properties": {CUSTOM_INPUT: {"type": "string", "description": "The whole input of the tool."}},
-            "required": [CUSTOM_INPUT],
-        },
+        "description": custom_description(tool) or tool.name,
+        "input_schema": CUSTOM_PARAMETERS,
     }

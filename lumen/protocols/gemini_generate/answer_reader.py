@@ -50,6 +50,7 @@ from lumen.protocols.gemini_generate.tool_names import decode_tool_name
 from lumen.protocols.gemini_generate.usage import decode_usage
 from lumen.protocols.stream_reader import UpstreamStreamError
 from lumen.protocols.upstream_errors import UpstreamMessage, message_of
+from lumen.protocols.usage_counts import UsageReading
 
 # Members of a part that say something about it rather than what it is.
 _PART_ATTRIBUTES = frozenset({"thought", "thoughtSignature", "partMetadata", "mediaResolution", "videoMetadata"})
@@ -104,6 +105,8 @@ class AnswerReader:
         self._usage: msgspec.Raw | Mapping[str, Any] | None = None
 
     def read_plain(self, chunk: PlainChunk, events: list[Event]) -> None:
+        if chunk.usageMetadata is not _NOTHING:
+            self._usage = chunk.usageMetadata
         if not self._is_started:
             self._start(chunk.responseId, chunk.modelVersion, events)
         for candidate in chunk.candidates:
@@ -113,17 +116,15 @@ class AnswerReader:
             for part in candidate.content.parts:
                 if part.text:
                     self._say(part.text, part.thought, events)
-        if chunk.usageMetadata is not _NOTHING:
-            self._usage = chunk.usageMetadata
 
     def read(self, chunk: Mapping[str, Any], events: list[Event]) -> None:
         if "error" in chunk:
             self.fail(UpstreamStreamError(message_of(chunk)), events)
             return
-        if not self._is_started:
-            self._start(_string(chunk.get("responseId")), _string(chunk.get("modelVersion")), events)
         if isinstance(usage := chunk.get("usageMetadata"), dict):
             self._usage = usage
+        if not self._is_started:
+            self._start(_string(chunk.get("responseId")), _string(chunk.get("modelVersion")), events)
         feedback = chunk.get("promptFeedback")
         if isinstance(feedback, dict) and (reason := _string(feedback.get("blockReason"))):
             self._finish = reason
@@ -164,9 +165,13 @@ class AnswerReader:
         events.append(StreamFailed(UpstreamStreamError(UpstreamMessage(message, code, code))))
 
     def _start(self, response_id: str | None, model: str | None, events: list[Event]) -> None:
+        """With the prompt's usage, which the first chunk tells."""
         self._is_started = True
         self._response_id = response_id
-        events.append(ResponseStarted(response_id, model))
+        usage = self._read_usage().usage
+        if usage is not None:
+            usage = msgspec.structs.replace(usage, output=None, reasoning=None, audio_output=None)
+        events.append(ResponseStarted(response_id, model, usage))
 
     def _read_candidate(self, candidate: Mapping[str, Any], events: list[Event]) -> None:
         content = candidate.get("content")
@@ -249,16 +254,18 @@ class AnswerReader:
             self._cited.clear()
 
     def _report_usage(self, events: list[Event]) -> None:
-        usage = self._usage
-        if isinstance(usage, msgspec.Raw):
-            usage = msgspec.json.decode(usage)
-        if not isinstance(usage, dict) or not self._is_started:
-            self.anomalies += usage is not None
+        if not self._is_started:
             return
-        reading = decode_usage(usage)
+        reading = self._read_usage()
         self.anomalies += reading.anomalies
         if reading.usage is not None:
             events.append(UsageReported(reading.usage))
+
+    def _read_usage(self) -> UsageReading:
+        usage = msgspec.json.decode(self._usage) if isinstance(self._usage, msgspec.Raw) else self._usage
+        if isinstance(usage, dict):
+            return decode_usage(usage)
+        return UsageReading(None, int(usage is not None))
 
 
 def _string(value: Any) -> str | None:

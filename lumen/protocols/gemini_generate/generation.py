@@ -10,6 +10,7 @@ from lumen.protocols.gemini_generate.schema import clean_schema
 from lumen.protocols.gemini_generate.thinking import encode_thinking
 
 _STOP_SEQUENCES_MAX = 5
+_SEED_MIN, _SEED_MAX = -(2**31), 2**31 - 1
 
 
 def encode_generation(request: Request, target: Target) -> dict[str, Any]:
@@ -36,11 +37,15 @@ def _encode_sampling(sampling: Sampling, target: Target) -> dict[str, Any]:
         target.drop("logit_bias")
     if sampling.logprobs or sampling.top_logprobs:
         target.drop("logprobs")
+    seed = sampling.seed
+    if seed is not None and not _SEED_MIN <= seed <= _SEED_MAX:
+        target.drop("seed")
+        seed = None
     members = {
         "temperature": sampling.temperature,
         "topP": sampling.top_p,
         "topK": sampling.top_k,
-        "seed": sampling.seed,
+        "seed": seed,
         "stopSequences": list(sampling.stop) or None,
         # Many models refuse any penalty, while clients spell out zero, which is none.
         "presencePenalty": sampling.presence_penalty or None,

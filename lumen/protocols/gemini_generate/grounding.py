@@ -30,7 +30,8 @@ def _grounding(metadata: Any, data: bytes) -> Iterator[Citation]:
         segment = segment if isinstance(segment, dict) else {}
         said = _text(segment.get("text"))
         start, end = _offsets(data, segment.get("startIndex", 0), segment.get("endIndex"), said)
-        for index in support.get("groundingChunkIndices") or ():
+        indices = support.get("groundingChunkIndices")
+        for index in indices if isinstance(indices, list) else ():
             if isinstance(index, int) and 0 <= index < len(chunks):
                 url, title = _place(chunks[index])
                 original = {"groundingSupport": support, "groundingChunk": chunks[index]}

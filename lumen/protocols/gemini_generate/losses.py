@@ -14,9 +14,7 @@ LOSSES: Mapping[str, Loss] = {
     "choices": Loss(_REFUSED, "More than one answer (`n`)."),
     "file_id": Loss(_REFUSED, "A file stored at the client's provider cannot be read by Google."),
     "stop_sequences": Loss(_REFUSED, "More than five."),
-    "stored_conversations": Loss(
-        _REFUSED, "`previous_response_id`, `conversation`, `background`, `store: true`, item references."
-    ),
+    "stored_conversations": Loss(_REFUSED, "What is stored at another provider cannot be continued here."),
     "tool_choice": Loss(_REFUSED, "A choice that forces a tool which had to be left out."),
     "unmatched_results": Loss(_REFUSED, "A tool result without its call: Gemini wants the function's name with it."),
     # Hints.
@@ -32,6 +30,7 @@ LOSSES: Mapping[str, Loss] = {
     "prompt_cache_key": Loss(_DROPPED, "Gemini caches prompts by itself."),
     "reasoning_effort": Loss(_DROPPED, "Models before Gemini 2.5 do not think."),
     "reasoning_signature": Loss(_DROPPED, "Thoughts of another vendor's model, or without their signature."),
+    "seed": Loss(_DROPPED, "One of more than 32 bits."),
     "server_tools": Loss(_DROPPED, "Tools that run at the client's provider."),
     "service_tier": Loss(_DROPPED, "Tiers are the catalog's, not the client's, across vendors."),
     "user": Loss(_DROPPED, "Gemini takes no end user id."),

@@ -6,12 +6,31 @@ https://ai.google.dev/gemini-api/docs/file-input-methods
 
 from __future__ import annotations
 
-import mimetypes
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from lumen.protocols.canonical.content import Audio, Document, FileId, Image, Inline, PlainText, Source, Url
 from lumen.protocols.codec import Unsupported
+
+# Suffix -> what Gemini reads of it. https://ai.google.dev/gemini-api/docs/file-input-methods#supported-content-types
+_MEDIA_TYPES: Mapping[str, str] = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "heic": "image/heic",
+    "heif": "image/heif",
+    "pdf": "application/pdf",
+    "txt": "text/plain",
+    "csv": "text/csv",
+    "html": "text/html",
+    "json": "application/json",
+    "mp3": "audio/mp3",
+    "wav": "audio/wav",
+    "mp4": "video/mp4",
+}
 
 
 def encode_media(block: Image | Document | Audio) -> list[dict[str, Any]]:
@@ -36,5 +55,13 @@ def encode_source(source: Source) -> dict[str, Any]:
 
 
 def _file_data(url: str) -> dict[str, Any]:
-    media_type, _ = mimetypes.guess_type(urlsplit(url).path)
+    """Without a type Gemini takes the one it is served with."""
+    media_type = _MEDIA_TYPES.get(_path(url).rpartition(".")[2].lower())
     return {"fileUri": url, **({"mimeType": media_type} if media_type else {})}
+
+
+def _path(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lumen.protocols.arguments import CUSTOM_INPUT
+from lumen.protocols import flat_tools
 from lumen.protocols.canonical.request import (
     CustomTool,
     FunctionTool,
@@ -16,28 +16,10 @@ from lumen.protocols.canonical.request import (
     ToolChoiceMode,
 )
 from lumen.protocols.codec import Target, Unsupported
+from lumen.protocols.flat_tools import CUSTOM_PARAMETERS, custom_description
 from lumen.protocols.gemini_generate.schema import clean_schema, takes_no_arguments
 from lumen.protocols.gemini_generate.tool_names import encode_tool_name
 
-_LOCAL_SHELL = "local_shell"
-_CUSTOM_PARAMETERS: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {CUSTOM_INPUT: {"type": "string"}},
-    "required": [CUSTOM_INPUT],
-}
-# The `action` of OpenAI's local_shell_call.
-_SHELL_PARAMETERS: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {
-        "type": {"type": "string", "enum": ["exec"]},
-        "command": {"type": "array", "items": {"type": "string"}},
-        "env": {"type": "object", "additionalProperties": {"type": "string"}},
-        "timeout_ms": {"type": "integer"},
-        "user": {"type": "string"},
-        "working_directory": {"type": "string"},
-    },
-    "required": ["type", "command", "env"],
-}
 _MODES = {
     ToolChoiceMode.AUTO: "AUTO",
     ToolChoiceMode.REQUIRED: "ANY",
@@ -68,10 +50,12 @@ def _declare(tool: Tool, target: Target) -> dict[str, Any] | None:
                 target.drop("cache_control")
             return _declaration(encode_tool_name(tool.name, tool.namespace), tool.description, tool.parameters)
         case CustomTool():
-            name, description = encode_tool_name(tool.name, tool.namespace), _with_grammar(tool)
-            return _declaration(name, description, _CUSTOM_PARAMETERS)
-        case OpaqueTool(kind="local_shell"):
-            return _declaration(_LOCAL_SHELL, "Runs a command in a shell on the user's machine.", _SHELL_PARAMETERS)
+            name, description = encode_tool_name(tool.name, tool.namespace), custom_description(tool)
+            return _declaration(name, description, CUSTOM_PARAMETERS)
+        case OpaqueTool(kind=flat_tools.LOCAL_SHELL):
+            return _declaration(
+                flat_tools.LOCAL_SHELL, flat_tools.LOCAL_SHELL_DESCRIPTION, flat_tools.LOCAL_SHELL_PARAMETERS
+            )
         case OpaqueTool():
             target.drop("server_tools")
             return None
@@ -84,17 +68,6 @@ def _declaration(name: str, description: str | None, parameters: Mapping[str, An
     if parameters and not takes_no_arguments(parameters):
         members["parametersJsonSchema"] = clean_schema(parameters)
     return members
-
-
-def _with_grammar(tool: CustomTool) -> str | None:
-    """The model has to be told the grammar, for nothing holds it to it."""
-    tool_format = tool.format or {}
-    grammar = tool_format.get("grammar")
-    members = grammar if isinstance(grammar, Mapping) else tool_format
-    if not isinstance(definition := members.get("definition"), str):
-        return tool.description
-    rule = f"The input must follow this {members.get('syntax', 'lark')} grammar:\n{definition}"
-    return f"{tool.description}\n\n{rule}" if tool.description else rule
 
 
 def _encode_choice(request: Request, declarations: list[dict[str, Any]]) -> dict[str, Any]:
@@ -111,9 +84,12 @@ def _encode_choice(request: Request, declarations: list[dict[str, Any]]) -> dict
 
 
 def _allowed_names(choice: ToolChoice, request: Request, declarations: list[dict[str, Any]]) -> list[str]:
+    """A choice names a tool of a namespace by its own name or by `namespace.name`."""
     declared = {declaration["name"] for declaration in declarations}
-    namespaces = {tool.name: tool.namespace for tool in request.tools if not isinstance(tool, OpaqueTool)}
-    names = [encode_tool_name(name, namespaces.get(name)) for name in choice.names]
+    tools = [tool for tool in request.tools if not isinstance(tool, OpaqueTool)]
+    sent = {f"{tool.namespace}.{tool.name}": encode_tool_name(tool.name, tool.namespace) for tool in tools}
+    sent |= {tool.name: encode_tool_name(tool.name, tool.namespace) for tool in tools}
+    names = [sent.get(name, name) for name in choice.names]
     allowed = [name for name in names if name in declared]
     is_forced = choice.mode in (ToolChoiceMode.REQUIRED, ToolChoiceMode.NAMED)
     if (names and not allowed) or (is_forced and not declared):

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lumen.protocols.arguments import CUSTOM_INPUT, wrap_custom_input
+from lumen.protocols import flat_tools
+from lumen.protocols.arguments import wrap_custom_input
 from lumen.protocols.canonical.content import ToolCall, ToolKind
 from lumen.protocols.canonical.request import (
     CustomTool,
@@ -21,6 +22,7 @@ from lumen.protocols.canonical.request import (
 )
 from lumen.protocols.codec import Target, Unsupported
 from lumen.protocols.dialects import Dialect
+from lumen.protocols.flat_tools import CUSTOM_PARAMETERS, custom_description
 from lumen.protocols.openai_chat.members import own_extras
 from lumen.protocols.openai_chat.vendors import takes
 from lumen.protocols.tool_names import flat_name
@@ -29,16 +31,6 @@ from lumen.protocols.tool_names import flat_name
 _GOOGLE_UNSIGNED = "skip_thought_signature_validator"
 
 _NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
-# https://platform.openai.com/docs/guides/tools-local-shell
-_LOCAL_SHELL = {
-    "type": "object",
-    "properties": {
-        "command": {"type": "array", "items": {"type": "string"}, "description": "The program and its arguments."},
-        "working_directory": {"type": "string"},
-        "timeout_ms": {"type": "integer"},
-    },
-    "required": ["command"],
-}
 
 
 def encode_tools(request: Request, target: Target) -> dict[str, Any]:
@@ -74,8 +66,10 @@ def _encode_tool(tool: Tool, target: Target) -> dict[str, Any] | None:
             return _encode_custom(tool, target)
         case OpaqueTool() if tool.dialect is Dialect.OPENAI_CHAT:
             return dict(tool.raw)
-        case OpaqueTool(kind="local_shell"):
-            return _function("local_shell", "Runs a command in the user's shell.", _LOCAL_SHELL)
+        case OpaqueTool(kind=flat_tools.LOCAL_SHELL):
+            return _function(
+                flat_tools.LOCAL_SHELL, flat_tools.LOCAL_SHELL_DESCRIPTION, flat_tools.LOCAL_SHELL_PARAMETERS
+            )
         case _:
             target.drop("server_tools")
             return None
@@ -108,8 +102,7 @@ def _encode_custom(tool: CustomTool, target: Target) -> dict[str, Any]:
         members = {"name": name, "description": tool.description, "format": _nested_format(tool.format)}
         custom = {name: value for name, value in members.items() if value is not None}
         return {"type": "custom", "custom": custom, **own_extras(tool.extras)}
-    schema = {"type": "object", "properties": {CUSTOM_INPUT: {"type": "string"}}, "required": [CUSTOM_INPUT]}
-    return _function(name, _described(tool), schema)
+    return _function(name, custom_description(tool), CUSTOM_PARAMETERS)
 
 
 def _nested_format(form: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -117,15 +110,6 @@ def _nested_format(form: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     if form is None or form.get("type") != "grammar":
         return form
     return {"type": "grammar", "grammar": {name: value for name, value in form.items() if name != "type"}}
-
-
-def _described(tool: CustomTool) -> str | None:
-    """With the grammar, which a function's schema cannot hold."""
-    form = tool.format or {}
-    if "definition" not in form:
-        return tool.description
-    grammar = f"`{CUSTOM_INPUT}` must match this {form.get('syntax', '')} grammar:\n{form['definition']}"
-    return f"{tool.description}\n\n{grammar}" if tool.description else grammar
 
 
 def _encode_choice(choice: ToolChoice, tools: Mapping[str, Tool], target: Target) -> dict[str, Any]:

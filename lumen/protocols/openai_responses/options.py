@@ -71,7 +71,7 @@ def _summary(thinking: Thinking) -> str | None:
     if thinking.display == "summarized":
         return "auto"
     is_on = thinking.mode in (ThinkingMode.BUDGET, ThinkingMode.ADAPTIVE)
-    return "auto" if is_on and thinking.display is None else None
+    return "auto" if is_on and thinking.display != "omitted" else None
 
 
 def encode_include(request: Request) -> list[str]:

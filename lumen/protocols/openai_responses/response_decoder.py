@@ -26,7 +26,7 @@ def decode_response(body: bytes, issuer: str) -> Response:
         raise UpstreamProtocolError(f"the answer is not a JSON object: {error}") from None
     if not isinstance(members, dict) or not isinstance(members.get("output"), list):
         raise UpstreamProtocolError("the answer has no output")
-    status = members.get("status") or ""
+    status = text_or_none(members.get("status")) or ""
     if status not in _ENDED:
         raise UpstreamProtocolError(f"the answer is {status}")
     blocks = _blocks(members["output"], issuer)

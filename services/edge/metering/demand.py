@@ -1,5 +1,7 @@
 """How much credit an account uses here: the rate of its spending and the size of its typical hold.
 
+A lease is to outlast an auth that is away for a minute: it is wanted for 90 s of spending and topped up from 60 s on.
+
 The hot path only counts (`Book.holds`, `hold_nanousd_sum`, `spent`); this reads the counters now and then.
 """
 
@@ -9,7 +11,8 @@ from lumen.ledger.entries import AMOUNT_NANOUSD_MAX
 from services.edge.metering.lease_book import Book
 
 _RATE_SAMPLE_S = 1.0
-_RATE_S = 30
+_RATE_S = 90
+_RESERVE_S = 60
 _HOLDS = 32
 
 
@@ -42,10 +45,17 @@ class Demand:
             self._spent, self._sampled_at = book.spent, now
 
     def want(self, book: Book, least: int, now: float) -> int:
-        """The larger of 30 s of spending and 32 typical holds, at least `least`."""
+        """The larger of 90 s of spending and 32 typical holds, at least `least`."""
         self.sample(book, now)
         typical = self._typical_hold or least
         return min(max(least, self._rate_per_s * _RATE_S, typical * _HOLDS), AMOUNT_NANOUSD_MAX - 1)
+
+    def low_water(self, book: Book, want: int) -> int:
+        """Below this much free a top-up is due: 60 s of spending, or a quarter of what was wanted.
+
+        At most three quarters of what a grant left free, so that near an account's end not every request asks.
+        """
+        return max(0, min(book.free * 3 // 4, max(want // 4, self._rate_per_s * _RESERVE_S)))
 
     def idle_s(self, now: float) -> float:
         """Since a hold was last seen, as of the last `sample`."""

@@ -27,6 +27,7 @@ class Book:
         "key_id",
         "keys",
         "low_water",
+        "may_be_granted",
         "released",
         "spent",
     )
@@ -41,6 +42,7 @@ class Book:
         self.holds = 0  # ever made, and their sum: what a typical one is, and whether the lease is idle
         self.hold_nanousd_sum = 0
         self.low_water = 0  # below this much free, a top-up is due
+        self.may_be_granted = False  # a Grant's answer was lost: Redis may reserve what we do not know of
         self.keys: dict[str, Book] = {}  # an account's limited keys
 
     @property
@@ -58,13 +60,11 @@ class Book:
         if released > self.released:
             self.released = released
 
-    def release_idle(self) -> int:
-        """Give back what is neither spent nor held. Returns the amount."""
-        free = self.free
-        if free <= 0:
-            return 0
-        self.released += free
-        return free
+    def release_idle(self, keep: int = 0) -> int:
+        """Give back what is neither spent nor held, but for `keep`. Returns the amount."""
+        amount = max(0, self.free - keep)
+        self.released += amount
+        return amount
 
 
 class Hold:

@@ -1,9 +1,9 @@
 """Credit for requests: from the local lease at once, else by a Grant from auth.
 
 How a hold comes about: `try_hold` on the books; when they do not cover it, one Grant per (account, limited key) is
-under way at a time and everybody short of credit waits for it and tries again. A refusal is remembered for a second, so
-an empty account costs auth one call per second; a credit's arrival ends that at once. When a lease runs low (a quarter
-of what was wanted) a Grant in the background tops it up, so that requests seldom wait.
+under way at a time and everybody short of credit waits for it and tries again (lease_lines.py remembers refusals). A
+request that can do with less takes what the lease affords only when auth has just said that there is no more, or
+nothing at all. When a lease runs low (demand.py) a Grant in the background tops it up, so that requests seldom wait.
 With `is_cached=False` every hold asks auth for exactly its amount, and the rest goes back once it is settled.
 """
 
@@ -14,21 +14,15 @@ import logging
 import random
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from lumen.platform.grpc import request_metadata
 from protos import auth_pb2
-from services.edge.metering.lease_book import Book, Hold, LeaseBook
-from services.edge.metering.lease_errors import (
-    BalancesNotLive,
-    CreditsUnavailable,
-    InsufficientCredits,
-    KeySpendLimitReached,
-    LeaseError,
-)
+from services.edge.metering.lease_book import Hold, LeaseBook
+from services.edge.metering.lease_errors import BalancesNotLive, CreditsUnavailable, LeaseError, reason_of
+from services.edge.metering.lease_lines import LimitedKey, Line, Lines
 from services.edge.metering.metrics import MeteringMetrics
 from services.edge.metering.renewals import Renewals, totals_of
 
@@ -37,52 +31,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_REFUSED_S = 1.0
-_UNAVAILABLE_S = 0.25  # an outage must not cost every request an RPC
+_UNAVAILABLE_S = 0.25
 _NOT_LIVE_WAITS_MAX = 8  # of that length each, before a request is refused
 _WAIT_S_MAX = 10.0
 _RETURN_LINGER_S = 0.02
 _CLOSE_ATTEMPTS_MAX = 3
 _RETIRE_BACKOFF_S_MAX = 5.0
-
-
-class LimitedKey(Protocol):
-    """What a hold needs of an API key. Limit 0: none."""
-
-    @property
-    def account_id(self) -> str: ...
-    @property
-    def key_id(self) -> str: ...
-    @property
-    def spend_limit_nanousd(self) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """Whoever misses at least `least_nanousd` gets `error` until then."""
-
-    error: type[LeaseError]
-    text: str
-    least_nanousd: int
-    until: float
-
-
-class _Line:
-    """Those waiting for one lease: an account's, or a limited key's together with its account's."""
-
-    __slots__ = ("account", "asking", "key", "refusal", "spend_limit_nanousd", "waiting_nanousd")
-
-    def __init__(self, account: Book, key: Book | None) -> None:
-        self.account = account
-        self.key = key
-        self.spend_limit_nanousd = 0
-        self.waiting_nanousd = 0
-        self.asking: asyncio.Task[None] | None = None
-        self.refusal: _Refusal | None = None
-
-    def missing(self, amount: int) -> int:
-        free = self.account.free if self.key is None else min(self.account.free, self.key.free)
-        return max(1, amount - free)
 
 
 class LeaseClient:
@@ -97,6 +51,7 @@ class LeaseClient:
         is_cached: bool = True,
         renew_interval_s: float = 10.0,
         rpc_timeout_s: float = 2.0,
+        unavailable_s: float = _UNAVAILABLE_S,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stub = stub
@@ -104,13 +59,13 @@ class LeaseClient:
         self._metrics = metrics
         self._is_cached = is_cached
         self._rpc_timeout_s = rpc_timeout_s
+        self._unavailable_s = unavailable_s
         self._now = now
         self.books = LeaseBook(metrics.overspend_nanousd.inc)
         self._renewals = Renewals(
             stub, lease_id, self.books, metrics, interval_s=renew_interval_s, rpc_timeout_s=rpc_timeout_s, now=now
         )
-        self._lines: dict[tuple[str, str], _Line] = {}
-        self._account_refusals: dict[str, _Refusal] = {}
+        self._lines = Lines(self.books, unavailable_s=unavailable_s)
         self._returning: set[str] = set()  # accounts whose unused part goes back (is_cached=False)
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -122,16 +77,20 @@ class LeaseClient:
 
     # ---- holds
 
-    async def hold(self, key: LimitedKey, amount_nanousd: int) -> Hold:
-        """Raises InsufficientCredits, KeySpendLimitReached, CreditsUnavailable."""
+    async def hold(self, key: LimitedKey, amount_nanousd: int, least_nanousd: int | None = None) -> Hold:
+        """A hold of `amount_nanousd`; where balance and lease do not afford that, of all they do, at least the least.
+
+        Raises InsufficientCredits, KeySpendLimitReached, CreditsUnavailable.
+        """
         if self._is_cached:
             hold = self.try_hold(key, amount_nanousd)
             if hold is not None:
                 return hold
+        least = amount_nanousd if least_nanousd is None else min(least_nanousd, amount_nanousd)
         try:
-            return await self._wait_for_hold(key, amount_nanousd)
+            return await self._wait_for_hold(key, amount_nanousd, least)
         except LeaseError as error:
-            self._metrics.holds_refused.labels(_reason(error)).inc()
+            self._metrics.holds_refused.labels(reason_of(error)).inc()
             raise
 
     def try_hold(self, key: LimitedKey, amount_nanousd: int) -> Hold | None:
@@ -155,8 +114,8 @@ class LeaseClient:
         if not self._is_cached:
             self._return_soon(hold.account_id)
 
-    async def _wait_for_hold(self, key: LimitedKey, amount: int) -> Hold:
-        line = self._line(key)
+    async def _wait_for_hold(self, key: LimitedKey, amount: int, least: int) -> Hold:
+        line = self._lines.of(key)
         deadline = self._now() + _WAIT_S_MAX
         waits = 0
         line.waiting_nanousd += amount
@@ -164,78 +123,53 @@ class LeaseClient:
             while self._now() < deadline:
                 if not self._renewals.may_admit:
                     raise CreditsUnavailable("credit leases have not been renewed")
-                refusal = self._active_refusal(line, line.missing(amount))
+                refusal = self._lines.active_refusal(line, line.missing(least), self._now())
                 if refusal is not None:
+                    hold = self._take(key, max(least, min(amount, line.free)))
+                    if hold is not None:
+                        return hold
                     if refusal.error is not BalancesNotLive or waits == _NOT_LIVE_WAITS_MAX:
                         raise refusal.error(refusal.text)
                     waits += 1
-                    await asyncio.sleep(_UNAVAILABLE_S)
+                    await asyncio.sleep(self._unavailable_s)
                     continue
                 if self._is_cached:
-                    await asyncio.shield(self._ask(line, line.missing(amount)))
+                    await asyncio.shield(self._ask(line, line.missing(amount), line.missing(least)))
                 else:
-                    await self._grant(line, least=amount, want=amount)
-                hold = self.books.try_hold(key.account_id, key.key_id, key.spend_limit_nanousd, amount)
-                if hold is not None:
+                    await self._grant(line, hold=amount, hold_min=least, want=amount)
+                # A process that was stopped while it waited may have lost its lease: renewals tell, not this answer.
+                if self._renewals.may_admit and (hold := self._take(key, amount)) is not None:
                     return hold
         finally:
             line.waiting_nanousd -= amount
         raise CreditsUnavailable("no credit was granted in time")
 
-    def _line(self, key: LimitedKey) -> _Line:
-        key_id = key.key_id if key.spend_limit_nanousd else ""
-        identity = (key.account_id, key_id)
-        line = self._lines.get(identity)
-        if line is None:
-            account = self.books.account(key.account_id)
-            line = self._lines[identity] = _Line(account, self.books.key(key.account_id, key_id) if key_id else None)
-        line.spend_limit_nanousd = key.spend_limit_nanousd
-        return line
-
-    # ---- refusals
-
-    def _active_refusal(self, line: _Line, missing: int) -> _Refusal | None:
-        now = self._now()
-        for refusal in (self._account_refusals.get(line.account.account_id), line.refusal):
-            if refusal is not None and now < refusal.until and missing >= refusal.least_nanousd:
-                return refusal
-        return None
-
-    def _remember(self, line: _Line, outcome: int, least: int) -> None:
-        now = self._now()
-        if outcome == auth_pb2.INSUFFICIENT_CREDITS:
-            refusal = _Refusal(InsufficientCredits, "the account's credits are used up", least, now + _REFUSED_S)
-            self._account_refusals[line.account.account_id] = refusal
-        elif outcome == auth_pb2.KEY_SPEND_LIMIT_REACHED:
-            line.refusal = _Refusal(KeySpendLimitReached, "the key's limit is reached", least, now + _REFUSED_S)
-        elif outcome == auth_pb2.NOT_LIVE:
-            line.refusal = _Refusal(BalancesNotLive, "balances are catching up", 0, now + _UNAVAILABLE_S)
-        else:
-            line.refusal = _Refusal(CreditsUnavailable, "credits cannot be checked", 0, now + _UNAVAILABLE_S)
+    def _take(self, key: LimitedKey, amount: int) -> Hold | None:
+        return self.books.try_hold(key.account_id, key.key_id, key.spend_limit_nanousd, amount)
 
     # ---- grants
 
     def _top_up(self, key: LimitedKey) -> None:
-        line = self._line(key)
-        if line.asking is None and self._active_refusal(line, 1) is None:
-            self._ask(line, 1)
+        line = self._lines.of(key)
+        if line.asking is None and self._lines.active_refusal(line, 1, self._now()) is None:
+            self._ask(line, 1, 1)
 
-    def _ask(self, line: _Line, least: int) -> asyncio.Task[None]:
+    def _ask(self, line: Line, hold: int, hold_min: int) -> asyncio.Task[None]:
         """The line's one Grant. It never raises: what it was refused is remembered."""
         if line.asking is None:
             now = self._now()
-            want = self._renewals.demand(line.account).want(line.account, max(least, line.waiting_nanousd), now)
-            if line.key is not None:
-                want = self._renewals.demand(line.key).want(line.key, max(least, line.waiting_nanousd), now)
-            line.asking = self._spawn(self._grant(line, least=least, want=want))
+            book = line.books[-1]
+            want = self._renewals.demand(book).want(book, max(hold, line.waiting_nanousd), now)
+            line.asking = self._spawn(self._grant(line, hold=hold, hold_min=hold_min, want=want))
             line.asking.add_done_callback(lambda _: setattr(line, "asking", None))
         return line.asking
 
-    async def _grant(self, line: _Line, *, least: int, want: int) -> None:
+    async def _grant(self, line: Line, *, hold: int, hold_min: int, want: int) -> None:
         request = auth_pb2.GrantRequest(
             lease_id=self._lease_id,
             account=totals_of(line.account),
-            hold_nanousd=least,
+            hold_nanousd=hold,
+            hold_min_nanousd=hold_min,
             want_nanousd=want,
         )
         if line.key is not None:
@@ -244,24 +178,28 @@ class LeaseClient:
         try:
             response = await self._stub.Grant(request, timeout=self._rpc_timeout_s, metadata=request_metadata())
         except grpc.aio.AioRpcError as error:
+            for book in line.books:
+                book.may_be_granted = True  # the renewals learn whether it was
             self._metrics.grants.labels("failed").inc()
             logger.warning("no grant", extra={"account": line.account.account_id, "reason": error.details()})
-            self._remember(line, auth_pb2.GRANT_OUTCOME_UNSPECIFIED, least)
+            self._lines.remember(line, auth_pb2.GRANT_OUTCOME_UNSPECIFIED, hold_min, self._now())
             return
         self._metrics.grants.labels(auth_pb2.GrantOutcome.Name(response.outcome).lower()).inc()
-        line.account.learn(response.account_granted_nanousd)
-        line.account.low_water = min(want, line.account.free) // 4
+        line.account.learn(response.account_granted_nanousd, response.account_released_nanousd)
         if line.key is not None:
-            line.key.learn(response.key_granted_nanousd)
-            line.key.low_water = min(want, line.key.free) // 4
+            line.key.learn(response.key_granted_nanousd, response.key_released_nanousd)
+        for book in line.books:
+            book.low_water = self._renewals.demand(book).low_water(book, want)
         if response.outcome != auth_pb2.GRANTED:
-            self._remember(line, response.outcome, least)
+            self._lines.remember(line, response.outcome, hold_min, self._now())
+        elif response.limited_by:
+            self._lines.remember(line, response.limited_by, 1, self._now())  # all there was has been granted
 
     # ---- what the watch stream reports
 
     def on_credit(self, account_id: str) -> None:
         """The account has new credit: ask again at once."""
-        self._account_refusals.pop(account_id, None)
+        self._lines.forget_refusal(account_id)
 
     def on_recall(self, account_id: str) -> None:
         """Another worker starves: give back what is neither spent nor held, now."""
@@ -283,26 +221,19 @@ class LeaseClient:
         accounts, self._returning = self._returning, set()
         books = [book for account_id in accounts for book in self.books.books_of(account_id)]
         for book in books:
-            # What others have just been granted and not yet held stays.
-            key = (book.account_id, book.key_id)
-            waiting = sum(
-                line.waiting_nanousd
-                for identity, line in self._lines.items()
-                if identity == key or (not book.key_id and identity[0] == book.account_id)
-            )
-            book.released += max(0, book.free - waiting)
+            book.release_idle(keep=self._lines.waiting_for(book))  # what others were just granted and not yet held
         await self._renewals.renew(books)
 
     async def close(self) -> None:
         """At drain, after the last request: everything unspent goes back, with a few attempts."""
+        if self._tasks:  # a grant that is still under way goes back too
+            await asyncio.wait(self._tasks, timeout=self._rpc_timeout_s)
         for attempt in range(_CLOSE_ATTEMPTS_MAX):
             for book in self.books:
                 book.release_idle()
             if await self._renewals.renew_all():
                 break
             await asyncio.sleep(0.1 * 2**attempt)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._rpc_timeout_s)
 
     async def retire_earlier_boots(self, worker_id: str, boot: int) -> None:
         """Tell auth that every entry of earlier boots is in the ledger. Repeats until answered."""
@@ -323,13 +254,3 @@ class LeaseClient:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _reason(error: LeaseError) -> str:
-    match error:
-        case InsufficientCredits():
-            return "insufficient_credits"
-        case KeySpendLimitReached():
-            return "key_spend_limit_reached"
-        case _:
-            return "unavailable"

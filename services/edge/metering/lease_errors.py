@@ -27,3 +27,14 @@ class CreditsUnavailable(LeaseError):
 
 class BalancesNotLive(CreditsUnavailable):
     pass
+
+
+def reason_of(error: LeaseError) -> str:
+    """The metric's label."""
+    match error:
+        case InsufficientCredits():
+            return "insufficient_credits"
+        case KeySpendLimitReached():
+            return "key_spend_limit_reached"
+        case _:
+            return "unavailable"

@@ -23,12 +23,14 @@ import msgspec
 from nats.aio.client import Client
 
 from lumen.ledger import keyspace
-from lumen.ledger.entries import UsageEntry, decode_batch_head
+from lumen.ledger.entries import UsageEntry
 from lumen.platform.nats import WRONG_LAST_SEQUENCE
-from services.edge.metering.lane import Lane, LaneBatch, LaneState, renumbered
-from services.edge.metering.ledger_wire import AWAY, Ack, LedgerWire
+from services.edge.metering.batch_publisher import BatchPublisher
+from services.edge.metering.continuity import Continuity
+from services.edge.metering.lane import Lane, LaneBatch, LaneState
+from services.edge.metering.lane_timer import LaneTimer
+from services.edge.metering.ledger_wire import Ack, LedgerWire
 from services.edge.metering.metrics import MeteringMetrics
-from services.edge.metering.positions import Positions
 from services.edge.metering.settlement import Continue, LastMessage
 from services.edge.metering.settler import Settler
 from services.edge.metering.spool import Spool
@@ -36,11 +38,8 @@ from services.edge.metering.spool_keeper import SpoolKeeper, must_spool
 
 logger = logging.getLogger(__name__)
 
-_TICK_S = 0.05
 _REFUSED_BACKOFF_S = 0.1
 _REFUSED_BACKOFF_S_MAX = 2.0
-_LATE_S_MAX = 1.0  # without a spool: this long without an ack means NATS is away
-_POSITIONS_INTERVAL_S = 30.0
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -61,11 +60,11 @@ class Outbox:
         spool_after_s: float = 0.3,
     ) -> None:
         self._metrics = metrics
-        self._ack_timeout_s = ack_timeout_s
         self._spool_after_s = spool_after_s
         self._lanes = [Lane(partition, worker_id) for partition in range(keyspace.PARTITIONS)]
         self._wire = LedgerWire(nc, self._on_ack)
         self._spool = Spool(state_dir / "spool", metrics, bytes_max=spool_bytes_max) if has_spool else None
+        self._publisher = BatchPublisher(self._wire, self._spool, on_failed=self._not_published)
         self._keeper: SpoolKeeper | None = None
         if self._spool is not None:
             self._keeper = SpoolKeeper(
@@ -74,17 +73,22 @@ class Outbox:
         self._settler = Settler(
             self._wire, self._spool, on_settled=self._on_settled, on_contradiction=self._on_contradiction
         )
-        self._positions = Positions(state_dir / "batch_numbers.json")
-        self._floor: dict[int, int] = {}
-        self._stored_numbers: dict[int, int] = {}
+        self._continuity = Continuity(self._lanes, self._spool, state_dir / "batch_numbers.json")
+        self._timer = LaneTimer(
+            self._lanes,
+            self._wire,
+            metrics,
+            ack_timeout_s=ack_timeout_s,
+            on_lost=self._ask,
+            on_ready=self._queue,
+            on_waiting=self._spool_when_due,
+            on_tick=self._count,
+        )
+        self.recovered = self._continuity.recovered  # nothing of earlier boots is left to publish
         self._ready: deque[Lane] = deque()
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped: str | None = None
-        self._is_late = False
-        self._learning = len(self._lanes)
-        self._earlier = 0  # batches of earlier boots not known to be in the ledger
-        self.recovered = asyncio.Event()  # there are none
         self._unsafe = 0
         self._all_safe = asyncio.Event()
         self._all_safe.set()
@@ -110,23 +114,23 @@ class Outbox:
         """Why no further request may be admitted, or None."""
         if self._stopped is not None:
             return self._stopped
-        if self._learning:
+        if self._continuity.is_learning:
             return "the ledger has not said yet where to continue"
         if self._spool is not None:
             return self._spool.problem()
-        if not self._wire.is_connected or self._is_late:
+        if not self._wire.is_connected or self._timer.is_late:
             return "the ledger is away and there is no spool"
         return None
 
     async def run(self) -> None:
         """Raises SpoolDamaged, StateDirDamaged, OSError when what earlier boots left cannot be read."""
         try:
-            await self._load()
+            await self._continuity.load(time.monotonic())
             await self._wire.start()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._publish_ready())
-                group.create_task(self._tick())
-                group.create_task(self._store_positions())
+                group.create_task(self._timer.run())
+                group.create_task(self._continuity.run())
                 if self._keeper is not None:
                     group.create_task(self._keeper.run())
                 for lane in self._lanes:
@@ -144,41 +148,7 @@ class Outbox:
                 await self._all_safe.wait()
         except TimeoutError:
             logger.critical("usage entries lost: neither the ledger nor the spool took them", extra={"n": self._unsafe})
-        await self._save_numbers()
-
-    # ---- start
-
-    async def _load(self) -> None:
-        self._floor = self._positions.load()
-        if self._spool is None:
-            return
-        now = time.monotonic()
-        for spooled in await self._spool.load():
-            lane = self._lanes[spooled.partition]
-            batch = LaneBatch(spooled.number, None, now)
-            batch.ref = spooled.ref
-            batch.is_earlier = True
-            lane.batches.append(batch)
-            self._earlier += 1
-
-    def _learnt(self, lane: Lane, last: LastMessage | None, verdict: Continue) -> None:
-        """Where this lane continues: after the ledger's last batch, beginning with what the spool kept."""
-        known = max(self._floor.get(lane.partition, 0), 0 if last is None else last.number)
-        lane.number = known
-        for _ in range(verdict.in_ledger):
-            self._forget(lane.batches.popleft())
-        if last is None:  # trimmed: the numbers file remembers
-            while lane.batches and lane.batches[0].number <= known:
-                self._forget(lane.batches.popleft())
-        lane.shift(verdict.shift)
-        lane.number = max(known, lane.batches[-1].number if lane.batches else 0)
-        lane.sequence = 0 if last is None else last.sequence
-        self._learning -= 1
-        self._check_recovered()
-
-    def _check_recovered(self) -> None:
-        if self._learning == 0 and self._earlier == 0:
-            self.recovered.set()
+        await self._continuity.store_numbers()
 
     # ---- publishing
 
@@ -207,39 +177,13 @@ class Outbox:
             return
         lane.state = LaneState.IN_FLIGHT
         if batch.payload is None:
-            self._spawn(self._read_back(lane, batch))
+            self._spawn(self._publisher.publish_spooled(lane, batch))
         else:
-            await self._publish(lane, batch, batch.payload)
+            await self._publisher.publish(lane, batch, batch.payload)
 
-    async def _read_back(self, lane: Lane, batch: LaneBatch) -> None:
-        assert self._spool is not None
-        assert batch.ref is not None
-        lane.published_at, lane.published_epoch = time.monotonic(), self._wire.epoch
-        payload = await self._spool.read(batch.ref)
-        if decode_batch_head(payload).number != batch.number:
-            payload = renumbered(payload, batch.number)
-        batch.payload = payload
-        if lane.state is LaneState.IN_FLIGHT and lane.batches and lane.batches[0] is batch:
-            await self._publish(lane, batch, payload)
-
-    async def _publish(self, lane: Lane, batch: LaneBatch, payload: bytes) -> None:
-        lane.attempt += 1
-        now = time.monotonic()
-        lane.published_at, lane.published_epoch = now, self._wire.epoch
-        batch.first_published_at = batch.first_published_at or now
-        try:
-            await self._wire.publish(
-                lane.partition,
-                lane.subject,
-                payload,
-                number=batch.number,
-                attempt=lane.attempt,
-                sequence=lane.sequence,
-            )
-        except AWAY as error:
-            logger.debug("not published", extra={"subject": lane.subject, "error": repr(error)})
-            if lane.state is LaneState.IN_FLIGHT and lane.batches and lane.batches[0] is batch:
-                self._stall(lane)
+    def _not_published(self, lane: Lane) -> None:
+        if lane.state is LaneState.IN_FLIGHT:
+            self._stall(lane)
 
     def _stall(self, lane: Lane) -> None:
         lane.state = LaneState.STALLED
@@ -277,14 +221,13 @@ class Outbox:
             self._metrics.ack_duration.observe(time.monotonic() - batch.first_published_at)
         self._now_safe(batch.resolve())
         self._forget(batch)
-        self._check_recovered()
+        self._continuity.check_recovered()
         if lane.has_work and not lane.is_queued:
             self._queue(lane)
 
     def _forget(self, batch: LaneBatch) -> None:
         batch.is_done = True
-        if batch.is_earlier:
-            self._earlier -= 1
+        self._continuity.forgot(batch)
         if batch.ref is not None and self._spool is not None:
             self._spool.release(batch.ref)
 
@@ -302,7 +245,7 @@ class Outbox:
 
     def _on_settled(self, lane: Lane, last: LastMessage | None, verdict: Continue) -> None:
         if lane.state is LaneState.LEARNING:
-            self._learnt(lane, last, verdict)
+            self._continuity.learnt(lane, last, verdict, self._forget)
         elif verdict.in_ledger:
             assert last is not None
             self._metrics.unclear_acks.labels("in_ledger").inc()
@@ -337,55 +280,14 @@ class Outbox:
         if self._keeper is not None:
             self._keeper.wake()
 
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(_TICK_S)
-            now = time.monotonic()
-            is_late = False
-            oldest = now
-            for lane in self._lanes:
-                if lane.has_work:
-                    self._look_after(lane, now)
-                    since = lane.unsafe_since()
-                    is_late = is_late or (since is not None and now - since > _LATE_S_MAX)
-                    if lane.batches and lane.batches[0].ref is not None:
-                        oldest = min(oldest, lane.batches[0].created_at)
-            self._is_late = is_late
-            self._metrics.spool_oldest_age.set(now - oldest)
-            self._metrics.outbox_entries.set(self._unsafe)
-            submitted, self._submitted = self._submitted, 0
-            self._metrics.entries_submitted.inc(submitted)
-
-    def _look_after(self, lane: Lane, now: float) -> None:
-        is_connected = self._wire.is_connected
-        if lane.state is LaneState.IN_FLIGHT:
-            is_lost = is_connected and lane.published_epoch != self._wire.epoch
-            if is_lost or now - lane.published_at > self._ack_timeout_s:
-                self._ask(lane)
-        elif lane.state is LaneState.STALLED and is_connected and now >= lane.resume_at:
-            lane.state = LaneState.IDLE
-        if lane.state is LaneState.IDLE and not lane.is_queued:
-            self._queue(lane)
+    def _spool_when_due(self, lane: Lane) -> None:
         if self._is_due(lane):
             self._wake_keeper()
 
-    async def _store_positions(self) -> None:
-        while True:
-            await asyncio.sleep(_POSITIONS_INTERVAL_S)
-            await self._save_numbers()
-
-    async def _save_numbers(self) -> None:
-        """Of batches in the ledger only."""
-        numbers = {lane.partition: self._acked_number(lane) for lane in self._lanes}
-        numbers = {partition: number for partition, number in numbers.items() if number}
-        if numbers != self._stored_numbers:
-            await asyncio.to_thread(self._positions.store, numbers)
-            self._stored_numbers = numbers
-
-    def _acked_number(self, lane: Lane) -> int:
-        if lane.state is LaneState.LEARNING:
-            return self._floor.get(lane.partition, 0)
-        return lane.batches[0].number - 1 if lane.batches else lane.number
+    def _count(self) -> None:
+        self._metrics.outbox_entries.set(self._unsafe)
+        submitted, self._submitted = self._submitted, 0
+        self._metrics.entries_submitted.inc(submitted)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

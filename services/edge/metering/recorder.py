@@ -8,7 +8,8 @@ from lumen.ledger.entries import UsageEntry
 from lumen.platform.lifecycle import Lifecycle
 from services.edge.metering.identity import WorkerIdentity
 from services.edge.metering.lease_book import Hold
-from services.edge.metering.lease_client import LeaseClient, LimitedKey
+from services.edge.metering.lease_client import LeaseClient
+from services.edge.metering.lease_lines import LimitedKey
 from services.edge.metering.outbox import Outbox
 
 
@@ -30,9 +31,12 @@ class Metering:
         """Why no request may be admitted (503 before any provider is called), or None."""
         return self.outbox.problem() or self.leases.problem()
 
-    async def hold(self, key: LimitedKey, amount_nanousd: int) -> Hold:
-        """Raises InsufficientCredits, KeySpendLimitReached, CreditsUnavailable."""
-        return await self.leases.hold(key, amount_nanousd)
+    async def hold(self, key: LimitedKey, amount_nanousd: int, least_nanousd: int | None = None) -> Hold:
+        """Of the amount or, where that is not affordable, of as much as is, at least `least_nanousd` (None: all).
+
+        Raises InsufficientCredits, KeySpendLimitReached, CreditsUnavailable.
+        """
+        return await self.leases.hold(key, amount_nanousd, least_nanousd)
 
     def cancel(self, hold: Hold) -> None:
         """Nothing was spent. Raises HoldEnded the second time."""

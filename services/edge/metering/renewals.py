@@ -85,7 +85,7 @@ class Renewals:
     async def renew_all(self) -> bool:
         """Assert every book; give back what has been idle for a minute. True when answered."""
         sent_at = self._now()
-        books = [book for book in self._books if book.granted or book.in_use]
+        books = [book for book in self._books if book.granted or book.in_use or book.may_be_granted]
         for book in books:
             demand = self.demand(book)
             demand.sample(book, sent_at)

@@ -154,10 +154,16 @@ class Worker:
             )
         return found
 
-    async def grant(self, hold: int, want: int = 0, *, is_answer_lost: bool = False) -> auth_pb2.GrantResponse:
+    async def grant(
+        self, hold: int, want: int = 0, *, least: int = 0, is_answer_lost: bool = False
+    ) -> auth_pb2.GrantResponse:
         totals = self.totals()
         request = auth_pb2.GrantRequest(
-            lease_id=self.lease, account=totals[0], hold_nanousd=hold, want_nanousd=want or hold
+            lease_id=self.lease,
+            account=totals[0],
+            hold_nanousd=hold,
+            want_nanousd=want or hold,
+            hold_min_nanousd=least,
         )
         if self.key_id:
             request.key.CopyFrom(totals[1])

@@ -89,6 +89,58 @@ async def test_empty_account_is_named_before_the_keys_limit(replica: Replica, ac
     assert (await worker.grant(1_000_001)).outcome == auth_pb2.INSUFFICIENT_CREDITS
 
 
+async def test_order_that_can_do_with_less_gets_all_there_is(replica: Replica, account: Account) -> None:
+    worker = Worker(replica, account.id, "w1.1")
+    await worker.grant(999_000)
+    full = await worker.grant(900, least=100)
+    assert (full.outcome, full.limited_by) == (auth_pb2.GRANTED, auth_pb2.GRANT_OUTCOME_UNSPECIFIED)
+    reduced = await worker.grant(900, least=100)
+    assert (reduced.outcome, reduced.limited_by) == (auth_pb2.GRANTED, auth_pb2.INSUFFICIENT_CREDITS)
+    assert (reduced.account_granted_nanousd, reduced.available_nanousd) == (1_000_000, 0)
+    assert (await worker.grant(900, least=1)).outcome == auth_pb2.INSUFFICIENT_CREDITS
+
+
+async def test_order_that_can_do_with_less_is_refused_below_its_least(replica: Replica, account: Account) -> None:
+    worker = Worker(replica, account.id, "w1.1")
+    await worker.grant(999_901)
+    refused = await worker.grant(900, least=100)
+    assert (refused.outcome, refused.account_granted_nanousd) == (auth_pb2.INSUFFICIENT_CREDITS, 999_901)
+
+
+async def test_what_is_left_of_a_keys_limit_reduces_a_grant_too(replica: Replica, account: Account) -> None:
+    worker = Worker(replica, account.id, "w1.1", key_id="key_1", limit=10_000)
+    answer = await worker.grant(12_000, least=100)
+    assert (answer.outcome, answer.limited_by) == (auth_pb2.GRANTED, auth_pb2.KEY_SPEND_LIMIT_REACHED)
+    assert (answer.account_granted_nanousd, answer.key_granted_nanousd) == (10_000, 10_000)
+
+
+async def test_worker_that_overran_can_still_lease_the_last_nano_dollar(replica: Replica, account: Account) -> None:
+    worker = Worker(replica, account.id, "w1.1")
+    await worker.grant(1_000)
+    await replica.redis.hincrby(account.redis_key, "p:w1.1", 1_500)  # 500 beyond its lease
+    await account.credit(-1_500)
+    everything = await worker.grant(998_500 + 500)  # its books miss the overrun on top
+    assert everything.outcome == auth_pb2.GRANTED
+    assert await account.reserved() == 998_500 == await account.balance()
+    assert (await worker.grant(1)).outcome == auth_pb2.INSUFFICIENT_CREDITS
+
+
+async def test_part_recalled_while_its_owner_asks_for_more_is_granted_again_as_one(
+    replica: Replica, account: Account
+) -> None:
+    worker = Worker(replica, account.id, "w1.1")
+    await worker.grant(400_000)
+    asked_before_the_recall = worker.totals()[0]
+    worker.released = 400_000
+    await worker.renew()
+    answer = await replica.edge.Grant(  # 300,000 beyond the 400,000 it still counted on
+        auth_pb2.GrantRequest(
+            lease_id="w1.1", account=asked_before_the_recall, hold_nanousd=300_000, want_nanousd=300_000
+        )
+    )
+    assert answer.account_granted_nanousd - answer.account_released_nanousd == 700_000 == await account.reserved()
+
+
 async def test_figures_are_exact_at_the_largest_amount(replica: Replica) -> None:
     account = Account(replica.redis)
     largest = AMOUNT_NANOUSD_MAX - 1
@@ -174,6 +226,9 @@ async def test_one_renewal_covers_accounts_of_many_partitions_in_order(replica: 
     [
         auth_pb2.GrantRequest(lease_id="w1", account=auth_pb2.LeaseTotals(account_id="a")),
         auth_pb2.GrantRequest(lease_id="w.1"),
+        auth_pb2.GrantRequest(
+            lease_id="w.1", account=auth_pb2.LeaseTotals(account_id="a"), hold_nanousd=1, hold_min_nanousd=2
+        ),
         auth_pb2.GrantRequest(lease_id="w.1", account=auth_pb2.LeaseTotals(account_id="a"), hold_nanousd=-1),
         auth_pb2.GrantRequest(
             lease_id="w.1", account=auth_pb2.LeaseTotals(account_id="a"), want_nanousd=AMOUNT_NANOUSD_MAX

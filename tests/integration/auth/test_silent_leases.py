@@ -167,7 +167,7 @@ async def test_restarted_redis_grants_nothing_until_workers_have_had_an_interval
 
     await until(first_answer)
     await until(lambda: replica.auth.registry.get_sample_value("lumen_auth_redis_restarts_total") == 1)
-    replica.clock.now += 9.9
+    replica.clock.now += 11.9
     await replica.auth.guard.check()
     assert (await worker.grant(1)).outcome == auth_pb2.NOT_LIVE
     assert await account.reserved() >= 1000  # what the worker asserts is taken note of meanwhile
@@ -184,9 +184,40 @@ async def test_emptied_redis_grants_nothing_for_an_interval(
     await account.credit(1000)
     worker = Worker(replica, account.id, "w1.1")
     assert (await worker.grant(1)).outcome == auth_pb2.NOT_LIVE
-    replica.clock.now += 10
+    replica.clock.now += 12
     await replica.auth.guard.check()
     assert (await worker.grant(1)).outcome == auth_pb2.GRANTED
+
+
+async def test_balances_rebuilt_before_anyone_looked_open_no_gap(
+    start_replica: StartReplica, fresh_redis: RedisServer
+) -> None:
+    replica = await start_replica(redis_check_interval_s=1000)  # it looks when the test says so
+    account = Account(replica.redis)
+    await account.credit(1000)
+    await Worker(replica, account.id, "w1.1").grant(1000)
+    fresh_redis.flush()
+    await account.credit(1000)  # billing was fast, and no worker has re-asserted yet
+    other = Worker(replica, account.id, "w2.1")
+    assert (await other.grant(1)).outcome == auth_pb2.NOT_LIVE
+    await replica.auth.guard.check()
+    assert (await other.grant(1)).outcome == auth_pb2.NOT_LIVE
+    replica.clock.now += 12
+    await replica.auth.guard.check()
+    assert (await other.grant(1)).outcome == auth_pb2.GRANTED
+
+
+async def test_grant_tells_a_returning_worker_what_was_freed(replica: Replica, account: Account) -> None:
+    worker = Worker(replica, account.id, "w1.1")
+    await worker.grant(1000, 100_000)
+    worker.in_use = 30_000
+    await worker.renew()
+    await silence(replica, 0)
+    await silence(replica, 200)
+    answer = await worker.grant(10)
+    assert answer.account_released_nanousd == 70_000
+    # it asked for 10 on top of 100,000 that it believes to have, and gets what makes that true
+    assert answer.account_granted_nanousd - answer.account_released_nanousd >= 100_010
 
 
 async def test_auth_that_merely_starts_or_joins_does_not_wait(
@@ -210,7 +241,7 @@ async def test_auth_that_starts_after_a_restart_nobody_saw_waits(
     third = await start_replica()
     await until(lambda: third.auth.guard.problem() is None)
     assert third.auth.guard.vetted_run_id == ""
-    third.clock.now += 10
+    third.clock.now += 12
     await until(lambda: bool(third.auth.guard.vetted_run_id))
 
 

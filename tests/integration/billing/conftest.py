@@ -33,20 +33,22 @@ NOON_US = 1_793_534_400_000_000  # 2026-11-01 12:00 UTC
 
 
 class FlatRates:
-    """Rates of a test revision `{"price": nano-USD per token}`; model `unpriced` has none."""
+    """Rates of a test revision `{"price": nano-USD per token}`; model `unpriced` has none, but for `{"all": true}`."""
 
-    def __init__(self, price: int) -> None:
+    def __init__(self, price: int, *, prices_all: bool = False) -> None:
         self._price = price
+        self._prices_all = prices_all
 
     def charge(self, entry: UsageEntry) -> Charge:
-        if entry.model == "unpriced":
+        if entry.model == "unpriced" and not self._prices_all:
             raise NotRatable("no model 'unpriced' in this catalog revision")
         cost = self._price * ((entry.usage.input or 0) + (entry.usage.output or 0))
         return Charge(cost if entry.is_billable else 0, cost // 2)
 
 
 def compile_flat_rates(content: bytes) -> FlatRates:
-    return FlatRates(json.loads(content)["price"])
+    document = json.loads(content)
+    return FlatRates(document["price"], prices_all=document.get("all", False))
 
 
 async def eventually(condition: Callable[[], Awaitable[object]], *, timeout_s: float = 15.0) -> None:

@@ -228,9 +228,10 @@ class BillingMachine(RuleBasedStateMachine):
         assert len(self.clickhouse.usage) == sum(self.posted.values()) // _COST
 
 
-@pytest.fixture
-def machine(redis_url: str) -> type[BillingMachine]:
-    return type("Machine", (BillingMachine,), {"redis_url": redis_url})
+@pytest.fixture(params=["redis_url", pytest.param("real_redis_url", marks=pytest.mark.long)])
+def machine(request: pytest.FixtureRequest) -> type[BillingMachine]:
+    """On the Valkey of all tests, and (long) on a real Redis."""
+    return type("Machine", (BillingMachine,), {"redis_url": request.getfixturevalue(request.param)})
 
 
 @pytest.mark.parametrize("examples", [200, pytest.param(2000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])

@@ -7,9 +7,10 @@ import json
 from collections.abc import Callable
 
 from lumen.ledger import keyspace
+from lumen.ledger.entries import Entry
 from lumen.platform.kv_view import kv_put
 from services.billing.balances import Balances
-from tests.integration.billing.conftest import RunningBilling, World, eventually
+from tests.integration.billing.conftest import RunningBilling, World, eventually, usage_entry
 
 Start = Callable[..., RunningBilling]
 
@@ -112,8 +113,9 @@ async def test_a_batch_across_midnight_at_a_months_end_lands_in_both_months(worl
     midnight_us = 1_796_083_200_000_000  # 2026-12-01 00:00 UTC
     start_billing()
     await world.credit("acc", 10_000)
-    await world.use("acc", started_at_us=midnight_us - 1)
-    await world.use("acc", started_at_us=midnight_us)
+    batch: list[Entry] = [usage_entry("acc", f"r{us}", started_at_us=midnight_us + us) for us in (-1, 0)]
+    await world.publish("edge-1", keyspace.partition_of("acc"), batch)
+    world.expected["acc"] -= 2 * 15 * world.price
     await eventually(world.balances_agree)
     rows = await world.rows("SELECT toString(hour), count() FROM usage FINAL GROUP BY hour ORDER BY hour")
     assert rows == [("2026-11-30 23:00:00", 1), ("2026-12-01 00:00:00", 1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 
 import pytest
@@ -12,23 +13,29 @@ from lumen.ledger import keyspace
 from lumen.ledger.entries import Batch, encode_batch
 from lumen.platform.clickhouse import ClickHouse, ClickHouseError
 from services.billing.balance_check import BalanceCheck
+from services.billing.charge_check import ChargeCheck
 from services.billing.clickhouse_sink import ClickHouseSink
 from services.billing.health import Health
 from services.billing.ledger_queries import LedgerQueries
 from services.billing.ledger_stream import LedgerStream
 from services.billing.metrics import BillingMetrics
+from services.billing.rating import RateBook
 from services.billing.reconcile import ContinuousCheck, Reconciler, Report
 from services.billing.redis_sink import RedisSink
 from services.billing.rollups import Rollups
 from services.billing.row_checks import RowChecks
-from tests.integration.billing.conftest import RunningBilling, World, eventually, usage_entry
+from tests.integration.billing.conftest import RunningBilling, World, compile_flat_rates, eventually, usage_entry
 
 Start = Callable[..., RunningBilling]
+Build = Callable[..., Reconciler]
 
 
 @pytest.fixture
-def reconciler(world: World) -> Callable[[RunningBilling], Reconciler]:
-    def build(billing: RunningBilling) -> Reconciler:
+def reconciler(world: World) -> Build:
+    async def revision(_: int) -> bytes:
+        return json.dumps({"price": world.price}).encode()
+
+    def build(billing: RunningBilling, catch_up_s_max: float = 20.0) -> Reconciler:
         sink = ClickHouseSink(world.clickhouse)
         return Reconciler(
             range(keyspace.PARTITIONS),
@@ -37,13 +44,11 @@ def reconciler(world: World) -> Callable[[RunningBilling], Reconciler]:
             redis=RedisSink(world.redis),
             balances=BalanceCheck(world.clickhouse, LedgerQueries(world.clickhouse), world.redis),
             rows=RowChecks(world.clickhouse, sink, billing.parts.rollups),
-            catch_up_s_max=1.0,
+            charges=ChargeCheck(world.clickhouse, RateBook(revision, compile_flat_rates)),
+            catch_up_s_max=catch_up_s_max,
         )
 
     return build
-
-
-Build = Callable[[RunningBilling], Reconciler]
 
 
 def failed(report: Report) -> dict[str, list[str]]:
@@ -141,7 +146,7 @@ async def test_a_ledger_not_posted_is_named(world: World, start_billing: Start, 
     billing = await used(world, start_billing)
     await billing.kill()
     await world.use("acc-1")
-    (first, *_) = failed(await reconciler(billing).run())["ledger_posted"]
+    (first, *_) = failed(await reconciler(billing, catch_up_s_max=1.0).run())["ledger_posted"]
     assert "behind the ledger" in first
 
 
@@ -183,3 +188,42 @@ async def test_a_rollup_flush_that_fails_keeps_everything_due() -> None:
         await rollups.flush()
     assert registry.get_sample_value("lumen_billing_rollup_pending_hours") == 1
     await away.close()
+
+
+async def test_a_reservation_of_a_lease_that_is_not_open_is_named(
+    world: World, start_billing: Start, reconciler: Build
+) -> None:
+    billing = await used(world, start_billing)
+    partition = keyspace.partition_of("acc-2")
+    await world.redis.hset(keyspace.account_key(partition, "acc-2"), "g:edge-7.1", 500)
+    (drift,) = failed(await reconciler(billing).run())["reserved_equals_open_leases"]
+    assert "account acc-2, lease edge-7.1: reserves 500 and is not open" in drift
+    await world.redis.hset(keyspace.beats_key(partition), "edge-7.1", "beat")
+    assert (await reconciler(billing).run()).is_ok
+
+
+async def test_the_continuous_proof_exports_every_check(world: World, start_billing: Start) -> None:
+    billing = await used(world, start_billing)
+    await billing.parts.proof.prove()
+    checks = ("balances_equal_ledger", "reserved_equals_open_leases", "batch_numbers_contiguous", "rollups_equal_rows")
+    assert [billing.metric("lumen_billing_proof_drifts", check=check) for check in checks] == [0, 0, 0, 0]
+    batch = Batch("edge-9", partition := keyspace.partition_of("acc-2"), 2, [usage_entry("acc-2", "gap")])
+    await world.nc.jetstream().publish(keyspace.subject(partition, "edge-9"), encode_batch(batch))
+    world.expected["acc-2"] -= 105
+    await eventually(world.balances_agree)
+    await billing.parts.proof.prove()
+    assert billing.metric("lumen_billing_proof_drifts", check="batch_numbers_contiguous") == 1
+    assert billing.metric("lumen_billing_proof_timestamp_seconds") > 0
+
+
+async def test_a_charge_that_its_prices_do_not_make_is_named(
+    world: World, start_billing: Start, reconciler: Build
+) -> None:
+    billing = await used(world, start_billing)
+    await world.clickhouse.command(
+        "ALTER TABLE usage UPDATE upstream_cost_nanousd = upstream_cost_nanousd - 2 WHERE account = 'acc-5'"
+        " AND is_billable SETTINGS mutations_sync = 1"
+    )
+    drifts = failed(await reconciler(billing).run("acc-5"))["charges_equal_prices"]
+    assert len(drifts) == 3
+    assert "charged 105 (upstream 50), rated 105 (upstream 52)" in drifts[0]

@@ -35,10 +35,14 @@ class FakeAuth(auth_pb2_grpc.AuthServicer):
         await self._fail_if(self.is_away, context)
         account = request.account.account_id
         outcome = self._outcome(request, account)
+        limited_by = pb.GRANT_OUTCOME_UNSPECIFIED
         if outcome == pb.GRANTED:
             amount = max(request.hold_nanousd, min(request.want_nanousd, self.available[account] // 4))
-            if request.HasField("key"):
-                amount = min(amount, self.limits[request.key.key_id])
+            if request.HasField("key") and self.limits[request.key.key_id] < amount:
+                amount = self.limits[request.key.key_id]
+                limited_by = pb.KEY_SPEND_LIMIT_REACHED if amount < request.hold_nanousd else limited_by
+            if self.available[account] < amount:
+                amount, limited_by = self.available[account], pb.INSUFFICIENT_CREDITS
             self.available[account] -= amount
             self.granted[account, ""] += amount
             if request.HasField("key"):
@@ -50,6 +54,7 @@ class FakeAuth(auth_pb2_grpc.AuthServicer):
             account_granted_nanousd=self.granted[account, ""],
             key_granted_nanousd=self.granted[account, request.key.key_id] if request.HasField("key") else 0,
             available_nanousd=self.available[account],
+            limited_by=limited_by,
         )
 
     def _outcome(self, request: pb.GrantRequest, account: str) -> pb.GrantOutcome:
@@ -57,9 +62,10 @@ class FakeAuth(auth_pb2_grpc.AuthServicer):
             return pb.NOT_LIVE
         if request.HasField("key"):
             limit = self.limits.setdefault(request.key.key_id, request.key_spend_limit_nanousd)
-            if limit < request.hold_nanousd:
+            if limit < (request.hold_min_nanousd or request.hold_nanousd):
                 return pb.KEY_SPEND_LIMIT_REACHED
-        return pb.GRANTED if self.available[account] >= request.hold_nanousd else pb.INSUFFICIENT_CREDITS
+        least = request.hold_min_nanousd or request.hold_nanousd
+        return pb.GRANTED if self.available[account] >= least else pb.INSUFFICIENT_CREDITS
 
     async def Renew(self, request: pb.RenewRequest, context: grpc.aio.ServicerContext) -> pb.RenewResponse:  # type: ignore[type-arg]
         await self._fail_if(self.is_away, context)

@@ -242,3 +242,97 @@ async def test_earlier_boots_are_retired_once_auth_answers(world: World) -> None
     world.auth.is_away = False
     await retiring
     assert world.auth.retired == [("edge-test", 3)]
+
+
+async def test_an_auth_that_is_away_for_a_minute_stops_nobody(world: World) -> None:
+    world.auth.available["acc"] = 10**9
+    leases = world.client()
+
+    async def spend_for(seconds: int) -> None:
+        """Ten requests a second, a renewal every ten seconds."""
+        for number in range(seconds * 10):
+            world.clock.now += 0.1
+            leases.settle(await leases.hold(Key(), 100), 60)
+            if number % 100 == 99:
+                await leases._renewals.renew_all()
+            await eventually(lambda: not leases._tasks)  # a top-up takes no time on this clock
+
+    await spend_for(60)
+    world.auth.is_away = True
+    await spend_for(60)
+    assert leases.books.account("acc").spent == 120 * 10 * 60
+
+
+async def test_a_request_that_can_do_with_less_takes_all_that_is_left(world: World) -> None:
+    world.auth.available["acc"] = 450
+    leases = world.client()
+    assert (await leases.hold(Key(), 400, 100)).amount_nanousd == 400
+    assert (await leases.hold(Key(), 400, 50)).amount_nanousd == 50
+    for least in (1, 50, 400):
+        with pytest.raises(InsufficientCredits):
+            await leases.hold(Key(), 400, least)
+
+
+async def test_less_is_taken_only_when_there_is_no_more(world: World) -> None:
+    world.auth.available["acc"] = 1_000_000
+    leases = world.client()
+    holds = await asyncio.gather(*(leases.hold(Key(), 20_000, 1) for _ in range(40)))
+    assert {hold.amount_nanousd for hold in holds} == {20_000}
+
+
+async def test_less_is_taken_when_auth_is_away(world: World) -> None:
+    world.auth.available["acc"] = 1_000_000
+    leases = world.client()
+    await leases.hold(Key(), 100)  # 3200 leased
+    world.auth.is_away = True
+    assert (await leases.hold(Key(), 10_000, 500)).amount_nanousd == 3100
+    with pytest.raises(CreditsUnavailable):
+        await leases.hold(Key(), 10_000, 500)
+
+
+async def test_a_limited_keys_rest_is_held_too(world: World) -> None:
+    world.auth.available["acc"] = 1_000_000
+    leases = world.client()
+    limited = Key(spend_limit_nanousd=250)
+    assert (await leases.hold(limited, 400, 100)).amount_nanousd == 250
+    with pytest.raises(KeySpendLimitReached):
+        await leases.hold(limited, 400, 1)
+    assert (await leases.hold(Key(key_id="other"), 400)).amount_nanousd == 400
+
+
+async def test_a_grant_whose_answer_was_lost_is_learnt_by_renewal_and_given_back_when_idle(world: World) -> None:
+    world.auth.available["acc"] = 1_000_000
+    leases = world.client()
+    world.auth.is_answer_lost = True
+    with pytest.raises(CreditsUnavailable):
+        await leases.hold(Key(), 100)
+    assert world.auth.granted["acc", ""] == 3200
+    await leases._renewals.renew_all()
+    assert leases.books.account("acc").free == 3200
+    world.clock.now += 61
+    await leases._renewals.renew_all()
+    assert world.auth.available["acc"] == 1_000_000
+
+
+async def test_a_worker_stopped_while_it_waited_does_not_use_the_answer(world: World) -> None:
+    world.auth.available["acc"] = 1_000_000
+    leases = world.client()
+    world.auth.gate.clear()
+    asking = asyncio.create_task(leases.hold(Key(), 100))
+    await eventually(lambda: len(world.auth.grants) == 1)
+    world.clock.now += 91  # its lease may have been freed meanwhile
+    world.auth.gate.set()
+    with pytest.raises(CreditsUnavailable):
+        await asking
+    assert leases.books.account("acc").held == 0
+
+
+async def test_without_a_cache_less_is_held_too(world: World) -> None:
+    world.auth.available["acc"] = 50
+    leases = world.client(is_cached=False)
+    hold = await leases.hold(Key(), 400, 20)
+    assert hold.amount_nanousd == 50
+    leases.settle(hold, 50)
+    with pytest.raises(InsufficientCredits):
+        await leases.hold(Key(), 400, 20)
+    await leases.close()

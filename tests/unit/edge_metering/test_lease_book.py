@@ -111,9 +111,20 @@ def test_negative_amounts_are_refused() -> None:
     assert hold.is_open
 
 
-def test_want_is_the_larger_of_30_s_of_spending_and_32_typical_holds() -> None:
+def test_want_is_the_larger_of_90_s_of_spending_and_32_typical_holds() -> None:
     book, demand = Book("a"), Demand(now=0.0)
     assert demand.want(book, 100, now=0.0) == 3200
     book.holds, book.hold_nanousd_sum, book.spent = 10, 1_000, 20_000
-    assert demand.want(book, 1, now=10.0) == 1_000 * 30  # 2000 a second, weighed with the time before
+    assert demand.want(book, 1, now=10.0) == 1_000 * 90  # 2000 a second, weighed with the time before
     assert demand.want(book, 99_999, now=10.0) == 99_999
+
+
+def test_a_lease_is_low_below_60_s_of_spending_or_a_quarter_of_what_was_wanted() -> None:
+    book, demand = Book("a"), Demand(now=0.0)
+    book.granted = 10_000
+    assert demand.low_water(book, want=4_000) == 1_000
+    book.spent = 2_000
+    demand.sample(book, now=10.0)  # 200 a second, weighed with the time before
+    assert demand.low_water(book, want=9_000) == 100 * 60
+    book.spent = 9_000
+    assert demand.low_water(book, want=9_000) == 750

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from tests.load.calls import make_call
+from tests.load.local_stack import LeaseCounts
 from tests.load.report import Report
 from tests.load.rounds import Case, CaseResult, Sample
 
@@ -17,7 +18,14 @@ def sample(server: str, own_ms: float, system_ms: float) -> Sample:
 def report(*rounds: dict[str, Sample]) -> Report:
     case = Case("chat-single", make_call(is_stream=False), 16)
     return Report(
-        {"cores": "2"}, {"rounds": len(rounds)}, [CaseResult(case, rounds)], {}, {"at idle": 80.0}, 0.02, "ok"
+        {"cores": "2"},
+        {"rounds": len(rounds)},
+        [CaseResult(case, rounds)],
+        {},
+        {"at idle": 80.0},
+        0.02,
+        {"a -> b": 4.25},
+        "ok",
     )
 
 
@@ -33,7 +41,12 @@ def test_ratios_are_taken_within_a_round_and_the_median_counts(tmp_path: Path) -
     assert round(case["system_to_edge"], 9) == 1.5
     assert len(case["rounds"]) == 3
     assert "4.00 (3.00-5.00)" in result.text()
+    assert "a -> b" in result.text()
 
 
 def test_nginx_alone_has_a_table_too() -> None:
     assert "chat-single" in report({"nginx": sample("nginx", 0.1, 0.1)}).text()
+
+
+def test_lease_calls_are_counted_per_thousand_requests_of_the_load() -> None:
+    assert LeaseCounts(44, 12_500).since(LeaseCounts(4, 2_500)).rpcs_per_1000 == 4.0

@@ -1,4 +1,4 @@
-"""Which requests pass for Claude Code's."""
+"""Which requests pass for Claude Code's, and what of them goes to other vendors."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from lumen.protocols.claude_code import is_claude_code
+from lumen.protocols.canonical.content import Text
+from lumen.protocols.claude_code import is_claude_code, without_billing_header
+from lumen.protocols.codec import Target
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.peek import peek
+from lumen.protocols.translation import translate_request
 
 SESSION = "7f6b2c7e-1111-2222-3333-444455556666"
 PATH = "/v1/messages?beta=true"
@@ -47,6 +50,13 @@ def recognised(*signs: str, headers: dict[bytes, bytes] | None = None, dialect: 
 
 def test_the_real_thing() -> None:
     assert recognised(*SIGNS)
+
+
+def test_counting_tokens_has_neither_metadata_nor_a_billing_header() -> None:
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "tools": []}).encode()
+    found = peek(Dialect.ANTHROPIC_MESSAGES, body, is_output_cap_required=False)
+    assert is_claude_code("/v1/messages/count_tokens?beta=true", HEADERS, found)
+    assert not is_claude_code("/v1/messages/count_tokens", HEADERS, found)
 
 
 @pytest.mark.parametrize("first", SIGNS)
@@ -99,3 +109,25 @@ def test_odd_shapes_are_no_signs(members: dict[str, Any]) -> None:
     found = peek(Dialect.ANTHROPIC_MESSAGES, json.dumps({**BODY, **members}).encode())
     headers = {name: value for name, value in HEADERS.items() if name != b"anthropic-beta"}
     assert not is_claude_code(PATH, headers, found)
+
+
+@pytest.mark.parametrize("upstream", ["openai_chat", "openai_responses", "gemini_generate"])
+def test_the_billing_header_stays_away_from_other_vendors(upstream: str) -> None:
+    body = {**BODY, "messages": [{"role": "user", "content": "Hi"}]}
+    target = Target("m", "other", is_stream=False, max_output_tokens=100)
+    _, sent = translate_request(Dialect.ANTHROPIC_MESSAGES, body, Dialect(upstream), target)
+    assert b"x-anthropic-billing-header" not in sent
+    assert b"You are Claude Code." in sent
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("x-anthropic-billing-header: cc_version=2.1;", ()),
+        ("x-anthropic-billing-header: cc_version=2.1;\nYou are Claude Code.", ("You are Claude Code.",)),
+        ("About x-anthropic-billing-header: it is a line.", ("About x-anthropic-billing-header: it is a line.",)),
+    ],
+)
+def test_only_the_billing_header_is_taken_from_a_system_prompt(text: str, left: tuple[str, ...]) -> None:
+    assert tuple(block.text for block in without_billing_header((Text(text), Text("more")))) == (*left, "more")
+    assert without_billing_header(()) == ()

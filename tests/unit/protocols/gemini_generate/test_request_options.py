@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lumen.protocols.canonical.content import CacheMark, Extras, Opaque, Text
+from lumen.protocols.canonical.content import CacheMark, Extras, Text
 from lumen.protocols.canonical.request import (
     CustomTool,
     FunctionTool,
@@ -21,10 +21,9 @@ from lumen.protocols.canonical.request import (
     ToolChoiceMode,
 )
 from lumen.protocols.codec import LossAction, Unsupported
-from lumen.protocols.dialects import Dialect
-from lumen.protocols.gemini_generate.endpoint import request_path
+from lumen.protocols.dialects import Dialect, upstream_path
 from lumen.protocols.gemini_generate.losses import LOSSES
-from tests.unit.protocols.gemini_generate.requests import encode, request, user
+from tests.unit.protocols.gemini_generate.requests import encode, request
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = FunctionTool("get_weather", "Weather.", CITY)
@@ -63,13 +62,13 @@ def test_free_form_arguments_stay(anything: Any) -> None:
 def test_a_custom_tool_is_a_function_that_knows_its_grammar() -> None:
     [declared] = declarations(PATCH)
     assert declared["parametersJsonSchema"]["required"] == ["input"]
-    assert declared["description"] == "Patches.\n\nThe input must follow this lark grammar:\nstart: X"
+    assert declared["description"] == "Patches.\n\n`input` has to follow this lark grammar:\nstart: X"
 
 
 def test_chats_grammar_is_one_level_deeper() -> None:
     grammar = {"type": "grammar", "grammar": {"syntax": "regex", "definition": "a+"}}
     [declared] = declarations(CustomTool("t", None, grammar))
-    assert declared["description"] == "The input must follow this regex grammar:\na+"
+    assert declared["description"] == "`input` has to follow this regex grammar:\na+"
 
 
 def test_local_shell_is_a_function_and_other_server_tools_are_left_out() -> None:
@@ -107,8 +106,9 @@ def test_tool_choice(choice: ToolChoice | None, config: dict[str, Any] | None) -
     assert body.get("toolConfig") == (config and {"functionCallingConfig": config})
 
 
-def test_a_choice_names_a_tool_in_a_namespace() -> None:
-    choice = ToolChoice(ToolChoiceMode.NAMED, ("read",))
+@pytest.mark.parametrize("name", ["read", "fs.read"])
+def test_a_choice_names_a_tool_in_a_namespace(name: str) -> None:
+    choice = ToolChoice(ToolChoiceMode.NAMED, (name,))
     body, _ = encode(request(tools=(FunctionTool("read", namespace="fs"),), tool_choice=choice))
     assert body["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"] == ["fs__read"]
 
@@ -136,20 +136,6 @@ def test_no_parallel_calls_is_a_hint() -> None:
         (request(sampling=Sampling(choices=2)), "choices", "n"),
         (request(sampling=Sampling(stop=tuple("abcdef"))), "stop_sequences", "stop"),
         (request(modalities=("text", "audio")), "audio_output", "modalities"),
-        (request(user(Opaque(Dialect.OPENAI_RESPONSES, "item_reference", {}))), "stored_conversations", "input"),
-        *(
-            (
-                request(extras=Extras(Dialect.OPENAI_RESPONSES, {name: value})),
-                "stored_conversations",
-                name,
-            )
-            for name, value in {
-                "previous_response_id": "resp_1",
-                "conversation": "conv_1",
-                "background": True,
-                "store": True,
-            }.items()
-        ),
     ],
 )
 def test_what_must_not_be_left_out_is_refused(asked: Request, feature: str, param: str) -> None:
@@ -171,6 +157,7 @@ def test_what_must_not_be_left_out_is_refused(asked: Request, feature: str, para
         ({"cache": CacheMark()}, ["cache_control"]),
         ({"system": (Text("", cache=CacheMark()),)}, ["cache_control"]),
         ({"sampling": Sampling(logit_bias={"1": 2})}, ["logit_bias"]),
+        ({"sampling": Sampling(seed=2**31)}, ["seed"]),
         ({"sampling": Sampling(logprobs=True, top_logprobs=2)}, ["logprobs"]),
         ({"modalities": ("text",)}, []),
         ({"extras": Extras(Dialect.OPENAI_CHAT, {"store": True})}, []),
@@ -287,6 +274,12 @@ def test_models_that_do_not_think_are_not_told_to(model_name: str) -> None:
     assert encode(request(thinking=Thinking(DISABLED)), model_name)[1] == []
 
 
-def test_the_path_names_model_and_method() -> None:
-    assert request_path("gemini-3-pro", is_stream=False) == "/v1beta/models/gemini-3-pro:generateContent"
-    assert request_path("a/b?c", is_stream=True) == "/v1beta/models/a%2Fb%3Fc:streamGenerateContent?alt=sse"
+@pytest.mark.parametrize(
+    ("model", "is_stream", "path"),
+    [
+        ("gemini-3-pro", False, "/v1beta/models/gemini-3-pro:generateContent"),
+        ("a/b?c", True, "/v1beta/models/a%2Fb%3Fc:streamGenerateContent?alt=sse"),
+    ],
+)
+def test_the_path_names_model_and_method(model: str, is_stream: bool, path: str) -> None:
+    assert upstream_path(Dialect.GEMINI_GENERATE, model=model, is_stream=is_stream) == path

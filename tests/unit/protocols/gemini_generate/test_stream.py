@@ -54,7 +54,7 @@ def answer(*chunks: dict[str, Any]) -> Response:
 def test_the_events_of_a_rich_answer() -> None:
     usage = TokenUsage(input=12, output=5, reasoning=2)
     assert decode(frames(RICH)) == [
-        ResponseStarted("r1", "gemini-3-pro"),
+        ResponseStarted("r1", "gemini-3-pro", TokenUsage(input=12)),
         BlockStarted(0, BlockKind.REASONING),
         ReasoningDelta(0, "Let me "),
         ReasoningDelta(0, "see."),

@@ -333,6 +333,7 @@ def test_tool_choices(choice: ToolChoice, sent: Any) -> None:
         (Thinking(ThinkingMode.BUDGET, budget_tokens=8000), {"effort": "medium", "summary": "auto"}, True),
         (Thinking(ThinkingMode.BUDGET, budget_tokens=32000), {"effort": "high", "summary": "auto"}, True),
         (Thinking(ThinkingMode.ADAPTIVE, display="summarized"), {"summary": "auto"}, True),
+        (Thinking(ThinkingMode.ADAPTIVE, display="updates"), {"summary": "auto"}, True),  # Claude Code says so
         (Thinking(ThinkingMode.DISABLED), {"effort": "none"}, False),
         (Thinking(effort="minimal"), {"effort": "minimal"}, True),
         (Thinking(wants_sealed=True), None, True),
