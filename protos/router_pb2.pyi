@@ -13,14 +13,102 @@ class WatchRequest(_message.Message):
     def __init__(self, worker_id: _Optional[str] = ...) -> None: ...
 
 class TableEvent(_message.Message):
-    __slots__ = ("catalog_revision", "view_age_ms", "catalog_json")
+    __slots__ = ("catalog_revision", "view_age_ms", "catalog_json", "verdicts", "explain")
     CATALOG_REVISION_FIELD_NUMBER: _ClassVar[int]
     VIEW_AGE_MS_FIELD_NUMBER: _ClassVar[int]
     CATALOG_JSON_FIELD_NUMBER: _ClassVar[int]
+    VERDICTS_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     catalog_revision: int
     view_age_ms: int
     catalog_json: bytes
-    def __init__(self, catalog_revision: _Optional[int] = ..., view_age_ms: _Optional[int] = ..., catalog_json: _Optional[bytes] = ...) -> None: ...
+    verdicts: Verdicts
+    explain: ExplainOrder
+    def __init__(self, catalog_revision: _Optional[int] = ..., view_age_ms: _Optional[int] = ..., catalog_json: _Optional[bytes] = ..., verdicts: _Optional[_Union[Verdicts, _Mapping]] = ..., explain: _Optional[_Union[ExplainOrder, _Mapping]] = ...) -> None: ...
+
+class Verdict(_message.Message):
+    __slots__ = ("channel", "model", "is_open", "reason", "worker_id", "expires_in_ms")
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    IS_OPEN_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    WORKER_ID_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_IN_MS_FIELD_NUMBER: _ClassVar[int]
+    channel: str
+    model: str
+    is_open: bool
+    reason: str
+    worker_id: str
+    expires_in_ms: int
+    def __init__(self, channel: _Optional[str] = ..., model: _Optional[str] = ..., is_open: _Optional[bool] = ..., reason: _Optional[str] = ..., worker_id: _Optional[str] = ..., expires_in_ms: _Optional[int] = ...) -> None: ...
+
+class Verdicts(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[Verdict]
+    def __init__(self, items: _Optional[_Iterable[_Union[Verdict, _Mapping]]] = ...) -> None: ...
+
+class ReportVerdictsRequest(_message.Message):
+    __slots__ = ("verdicts",)
+    VERDICTS_FIELD_NUMBER: _ClassVar[int]
+    verdicts: _containers.RepeatedCompositeFieldContainer[Verdict]
+    def __init__(self, verdicts: _Optional[_Iterable[_Union[Verdict, _Mapping]]] = ...) -> None: ...
+
+class ReportVerdictsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ExplainOrder(_message.Message):
+    __slots__ = ("order_id", "group", "model", "account_id", "text")
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    order_id: str
+    group: str
+    model: str
+    account_id: str
+    text: str
+    def __init__(self, order_id: _Optional[str] = ..., group: _Optional[str] = ..., model: _Optional[str] = ..., account_id: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class ExplainedCandidate(_message.Message):
+    __slots__ = ("channel", "model", "upstream_model", "priority", "weight", "in_flight", "is_chosen", "reason")
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    UPSTREAM_MODEL_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    IS_CHOSEN_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    channel: str
+    model: str
+    upstream_model: str
+    priority: int
+    weight: int
+    in_flight: int
+    is_chosen: bool
+    reason: str
+    def __init__(self, channel: _Optional[str] = ..., model: _Optional[str] = ..., upstream_model: _Optional[str] = ..., priority: _Optional[int] = ..., weight: _Optional[int] = ..., in_flight: _Optional[int] = ..., is_chosen: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ExplainedRequest(_message.Message):
+    __slots__ = ("order_id", "worker_id", "catalog_revision", "problem", "candidates")
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    WORKER_ID_FIELD_NUMBER: _ClassVar[int]
+    CATALOG_REVISION_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    order_id: str
+    worker_id: str
+    catalog_revision: int
+    problem: str
+    candidates: _containers.RepeatedCompositeFieldContainer[ExplainedCandidate]
+    def __init__(self, order_id: _Optional[str] = ..., worker_id: _Optional[str] = ..., catalog_revision: _Optional[int] = ..., problem: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[ExplainedCandidate, _Mapping]]] = ...) -> None: ...
+
+class ExplainedResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class RouteRequest(_message.Message):
     __slots__ = ("group", "model")
@@ -137,3 +225,21 @@ class RollbackRequest(_message.Message):
     REVISION_FIELD_NUMBER: _ClassVar[int]
     revision: int
     def __init__(self, revision: _Optional[int] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("group", "model", "account_id", "text")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    model: str
+    account_id: str
+    text: str
+    def __init__(self, group: _Optional[str] = ..., model: _Optional[str] = ..., account_id: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("edges",)
+    EDGES_FIELD_NUMBER: _ClassVar[int]
+    edges: _containers.RepeatedCompositeFieldContainer[ExplainedRequest]
+    def __init__(self, edges: _Optional[_Iterable[_Union[ExplainedRequest, _Mapping]]] = ...) -> None: ...

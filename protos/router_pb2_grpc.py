@@ -49,6 +49,16 @@ class RouterStub:
                 request_serializer=protos_dot_router__pb2.ReportRequest.SerializeToString,
                 response_deserializer=protos_dot_router__pb2.ReportResponse.FromString,
                 _registered_method=True)
+        self.ReportVerdicts = channel.unary_unary(
+                '/lumen.router.v1.Router/ReportVerdicts',
+                request_serializer=protos_dot_router__pb2.ReportVerdictsRequest.SerializeToString,
+                response_deserializer=protos_dot_router__pb2.ReportVerdictsResponse.FromString,
+                _registered_method=True)
+        self.Explained = channel.unary_unary(
+                '/lumen.router.v1.Router/Explained',
+                request_serializer=protos_dot_router__pb2.ExplainedRequest.SerializeToString,
+                response_deserializer=protos_dot_router__pb2.ExplainedResponse.FromString,
+                _registered_method=True)
 
 
 class RouterServicer:
@@ -72,6 +82,18 @@ class RouterServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportVerdicts(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explained(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RouterServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -89,6 +111,16 @@ def add_RouterServicer_to_server(servicer, server):
                     servicer.Report,
                     request_deserializer=protos_dot_router__pb2.ReportRequest.FromString,
                     response_serializer=protos_dot_router__pb2.ReportResponse.SerializeToString,
+            ),
+            'ReportVerdicts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportVerdicts,
+                    request_deserializer=protos_dot_router__pb2.ReportVerdictsRequest.FromString,
+                    response_serializer=protos_dot_router__pb2.ReportVerdictsResponse.SerializeToString,
+            ),
+            'Explained': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explained,
+                    request_deserializer=protos_dot_router__pb2.ExplainedRequest.FromString,
+                    response_serializer=protos_dot_router__pb2.ExplainedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -182,6 +214,60 @@ class Router:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def ReportVerdicts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.router.v1.Router/ReportVerdicts',
+            protos_dot_router__pb2.ReportVerdictsRequest.SerializeToString,
+            protos_dot_router__pb2.ReportVerdictsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explained(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.router.v1.Router/Explained',
+            protos_dot_router__pb2.ExplainedRequest.SerializeToString,
+            protos_dot_router__pb2.ExplainedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class RouterAdminStub:
     """Missing associated documentation comment in .proto file."""
@@ -212,6 +298,11 @@ class RouterAdminStub:
                 request_serializer=protos_dot_router__pb2.RollbackRequest.SerializeToString,
                 response_deserializer=protos_dot_router__pb2.ApplyResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/lumen.router.v1.RouterAdmin/Explain',
+                request_serializer=protos_dot_router__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=protos_dot_router__pb2.ExplainResponse.FromString,
+                _registered_method=True)
 
 
 class RouterAdminServicer:
@@ -241,6 +332,12 @@ class RouterAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RouterAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -263,6 +360,11 @@ def add_RouterAdminServicer_to_server(servicer, server):
                     servicer.Rollback,
                     request_deserializer=protos_dot_router__pb2.RollbackRequest.FromString,
                     response_serializer=protos_dot_router__pb2.ApplyResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=protos_dot_router__pb2.ExplainRequest.FromString,
+                    response_serializer=protos_dot_router__pb2.ExplainResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -373,6 +475,33 @@ class RouterAdmin:
             '/lumen.router.v1.RouterAdmin/Rollback',
             protos_dot_router__pb2.RollbackRequest.SerializeToString,
             protos_dot_router__pb2.ApplyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.router.v1.RouterAdmin/Explain',
+            protos_dot_router__pb2.ExplainRequest.SerializeToString,
+            protos_dot_router__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,8 @@ class RouterStub:
     Watch: _grpc.UnaryStreamMultiCallable[_router_pb2.WatchRequest, _router_pb2.TableEvent]
     Route: _grpc.UnaryUnaryMultiCallable[_router_pb2.RouteRequest, _router_pb2.RouteResponse]
     Report: _grpc.UnaryUnaryMultiCallable[_router_pb2.ReportRequest, _router_pb2.ReportResponse]
+    ReportVerdicts: _grpc.UnaryUnaryMultiCallable[_router_pb2.ReportVerdictsRequest, _router_pb2.ReportVerdictsResponse]
+    Explained: _grpc.UnaryUnaryMultiCallable[_router_pb2.ExplainedRequest, _router_pb2.ExplainedResponse]
 
 @_typing.type_check_only
 class RouterAsyncStub(RouterStub):
@@ -43,6 +45,8 @@ class RouterAsyncStub(RouterStub):
     Watch: _aio.UnaryStreamMultiCallable[_router_pb2.WatchRequest, _router_pb2.TableEvent]  # type: ignore[assignment]
     Route: _aio.UnaryUnaryMultiCallable[_router_pb2.RouteRequest, _router_pb2.RouteResponse]  # type: ignore[assignment]
     Report: _aio.UnaryUnaryMultiCallable[_router_pb2.ReportRequest, _router_pb2.ReportResponse]  # type: ignore[assignment]
+    ReportVerdicts: _aio.UnaryUnaryMultiCallable[_router_pb2.ReportVerdictsRequest, _router_pb2.ReportVerdictsResponse]  # type: ignore[assignment]
+    Explained: _aio.UnaryUnaryMultiCallable[_router_pb2.ExplainedRequest, _router_pb2.ExplainedResponse]  # type: ignore[assignment]
 
 class RouterServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -66,6 +70,20 @@ class RouterServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_router_pb2.ReportResponse, _abc.Awaitable[_router_pb2.ReportResponse]]: ...
 
+    @_abc_1.abstractmethod
+    def ReportVerdicts(
+        self,
+        request: _router_pb2.ReportVerdictsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_pb2.ReportVerdictsResponse, _abc.Awaitable[_router_pb2.ReportVerdictsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Explained(
+        self,
+        request: _router_pb2.ExplainedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_pb2.ExplainedResponse, _abc.Awaitable[_router_pb2.ExplainedResponse]]: ...
+
 def add_RouterServicer_to_server(servicer: RouterServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class RouterAdminStub:
@@ -77,6 +95,7 @@ class RouterAdminStub:
     Show: _grpc.UnaryUnaryMultiCallable[_router_pb2.ShowRequest, _router_pb2.ShowResponse]
     History: _grpc.UnaryUnaryMultiCallable[_router_pb2.HistoryRequest, _router_pb2.HistoryResponse]
     Rollback: _grpc.UnaryUnaryMultiCallable[_router_pb2.RollbackRequest, _router_pb2.ApplyResponse]
+    Explain: _grpc.UnaryUnaryMultiCallable[_router_pb2.ExplainRequest, _router_pb2.ExplainResponse]
 
 @_typing.type_check_only
 class RouterAdminAsyncStub(RouterAdminStub):
@@ -85,6 +104,7 @@ class RouterAdminAsyncStub(RouterAdminStub):
     Show: _aio.UnaryUnaryMultiCallable[_router_pb2.ShowRequest, _router_pb2.ShowResponse]  # type: ignore[assignment]
     History: _aio.UnaryUnaryMultiCallable[_router_pb2.HistoryRequest, _router_pb2.HistoryResponse]  # type: ignore[assignment]
     Rollback: _aio.UnaryUnaryMultiCallable[_router_pb2.RollbackRequest, _router_pb2.ApplyResponse]  # type: ignore[assignment]
+    Explain: _aio.UnaryUnaryMultiCallable[_router_pb2.ExplainRequest, _router_pb2.ExplainResponse]  # type: ignore[assignment]
 
 class RouterAdminServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -114,5 +134,12 @@ class RouterAdminServicer(metaclass=_abc_1.ABCMeta):
         request: _router_pb2.RollbackRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_router_pb2.ApplyResponse, _abc.Awaitable[_router_pb2.ApplyResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _router_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_pb2.ExplainResponse, _abc.Awaitable[_router_pb2.ExplainResponse]]: ...
 
 def add_RouterAdminServicer_to_server(servicer: RouterAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -34,6 +34,7 @@ def check(data: dict[str, Any]) -> Iterator[Finding]:
     yield from _check_unique(_field(data, "channels", "name"), "channel")
     yield from _check_aliases(data)
     yield from _check_tiers(data)
+    yield from _check_fallbacks(data, codes)
     for path, group in _items(data, "groups"):
         for where, pattern in _texts(group, path, "models"):
             if not _GLOB_CHARACTERS & set(pattern):
@@ -75,6 +76,16 @@ def _check_tiers(data: dict[str, Any]) -> Iterator[Finding]:
                 if above in seen:
                     yield (*where, "above_prompt_tokens"), "two tiers start at the same prompt size"
                 seen.add(above)
+
+
+def _check_fallbacks(data: dict[str, Any], codes: set[str]) -> Iterator[Finding]:
+    for path, model in _items(data, "models"):
+        seen = {model.get("code")}
+        for where, code in _texts(model, path, "fallbacks"):
+            yield from _check_known(where, code, codes, "no model has the code")
+            if code in seen:
+                yield where, "a model falls back to each other model at most once, and never to itself"
+            seen.add(code)
 
 
 def _check_channel(path: Path, channel: dict[str, Any], codes: set[str], groups: set[str]) -> Iterator[Finding]:

@@ -110,6 +110,14 @@ class AttachmentTokens(_Part):
     file: Tokens | None = None
 
 
+class Capabilities(_Part):
+    """What a model, or one channel's offer of it, cannot do. What is not said is not limited."""
+
+    context_tokens: Tokens | None = None  # the longest prompt, by Lumen's estimate of it
+    images: bool = True
+    tools: bool = True
+
+
 class Model(_Part):
     """What clients ask for by `code` or alias. Prices are USD per million tokens (or server tool requests)."""
 
@@ -125,6 +133,9 @@ class Model(_Part):
     # What `hold: estimate` reckons with; None: max_output_tokens.
     typical_output_tokens: Tokens | None = None
     attachment_tokens: AttachmentTokens = AttachmentTokens()
+    capabilities: Capabilities | None = None
+    # Codes of models that answer, in this order, when none of this one's channels can. Not followed further.
+    fallbacks: Annotated[tuple[Code, ...], Field(max_length=4)] = ()
 
 
 class Group(_Part):
@@ -178,6 +189,7 @@ class Channel(_Part):
     transport: Literal["lean", "httpx"] = "lean"
     cost_multiplier: MultiplierText = "1"
     cost: dict[Code, FullPrices] = {}
+    capabilities: Capabilities | None = None
 
     def serves_group(self, group: str) -> bool:
         return ALL in self.groups or group in self.groups

@@ -10,10 +10,19 @@ from lumen.cli import (
     key_commands,
     ledger_commands,
     money_commands,
+    route_commands,
     usage_commands,
 )
 
-_MODULES = (catalog_commands, account_commands, key_commands, usage_commands, money_commands, ledger_commands)
+_MODULES = (
+    catalog_commands,
+    account_commands,
+    key_commands,
+    route_commands,
+    usage_commands,
+    money_commands,
+    ledger_commands,
+)
 
 
 def register(app: typer.Typer) -> None:

@@ -42,4 +42,11 @@ class TokenUsage(msgspec.Struct, frozen=True, array_like=True):
 
     def prompt_tokens(self) -> int:
         """All tokens of the prompt, cached or not."""
-        return sum(getattr(self, bucket) or 0 for bucket in PROMPT_BUCKETS)
+        return (  # PROMPT_BUCKETS, spelt out: on every request's path
+            (self.input or 0)
+            + (self.cache_read or 0)
+            + (self.cache_write_5m or 0)
+            + (self.cache_write_1h or 0)
+            + (self.audio_input or 0)
+            + (self.image_input or 0)
+        )

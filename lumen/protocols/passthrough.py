@@ -35,9 +35,11 @@ def rewrite_model(peek: Peek, body: bytes, model: str) -> bytes:
 
 
 def _edited(peek: Peek, body: bytes, edits: dict[str, Raw]) -> bytes:
-    if not edits and _is_unambiguous(peek.fields, body):
-        return body
-    return _encoder.encode({**peek.fields, **edits})
+    if edits:
+        return _encoder.encode({**peek.fields, **edits})
+    encoded = _encoder.encode(peek.fields)
+    # Compact JSON, as SDKs write it, comes out as it went in unless a member was repeated.
+    return body if encoded == body or _is_unambiguous(peek.fields, body) else encoded
 
 
 def _edits(peek: Peek, model: str, stream: bool, output_cap: int | None) -> dict[str, Raw]:

@@ -31,6 +31,8 @@ REQUEST_FIELDS: Mapping[Dialect, RequestFields] = {
 # Integers above this are no counts; it also keeps every hold computable.
 _INTEGER_MAX = 2**31 - 1
 
+_BOOLEANS = {b"true": True, b"false": False}
+
 _members = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -58,10 +60,13 @@ def peek(dialect: Dialect, body: bytes, *, is_output_cap_required: bool = True) 
     output_cap = _output_cap(fields, members, is_output_cap_required)
     stream = _boolean(fields, members, "stream")
     choices = _choices(fields, members)
-    if not any(is_set(members.get(name)) for name in fields.prompts):
+    for name in fields.prompts:
+        if is_set(members.get(name)):
+            break
+    else:
         raise fields.wording.missing(fields.prompts[0])
     for name, why in fields.refused_when_true.items():
-        if _boolean(fields, members, name):
+        if name in members and _boolean(fields, members, name):
             raise InvalidRequest(why, name, "unsupported_parameter")
     tally = _tally(fields, members)
     return Peek(
@@ -114,6 +119,12 @@ def _model(fields: RequestFields, members: Members) -> str:
 
 
 def _boolean(fields: RequestFields, members: Members, name: str) -> bool | None:
+    raw = members.get(name)
+    if raw is None:
+        return None
+    known = _BOOLEANS.get(bytes(raw))
+    if known is not None:
+        return known
     value = _value(members, name)
     if value is None or isinstance(value, bool):
         return value
@@ -134,17 +145,21 @@ def _integer(fields: RequestFields, members: Members, name: str, minimum: int, m
 
 
 def _output_cap(fields: RequestFields, members: Members, is_required: bool) -> int | None:
-    caps = [_integer(fields, members, name, fields.output_cap_min, _INTEGER_MAX) for name in fields.output_caps]
-    given = [cap for cap in caps if cap is not None]
-    if given:
-        return max(given)
+    largest: int | None = None
+    for name in fields.output_caps:
+        if name in members:
+            cap = _integer(fields, members, name, fields.output_cap_min, _INTEGER_MAX)
+            if cap is not None and (largest is None or cap > largest):
+                largest = cap
+    if largest is not None:
+        return largest
     if fields.is_output_cap_required and is_required:
         raise fields.wording.missing(fields.output_caps[0])
     return None
 
 
 def _choices(fields: RequestFields, members: Members) -> int:
-    if fields.choices is None:
+    if fields.choices is None or fields.choices not in members:
         return 1
     return _integer(fields, members, fields.choices, 1, fields.choices_max) or 1
 
@@ -175,10 +190,10 @@ def _tally(fields: RequestFields, members: Members) -> PromptTally:
         name = fields.prompts[0]
         raise InvalidRequest(f"{name}: {error}", name) from None
     for name in fields.unbounded:
-        if is_set(members.get(name)):
+        if name in members and is_set(members[name]):
             tally.unbound(name)
     for member, tool in fields.server_tool_members.items():
-        if is_set(members.get(member)):
+        if member in members and is_set(members[member]):
             tally.server_tool(tool)
     tools = members.get("tools")
     if is_set(tools):
@@ -192,10 +207,12 @@ def _tally(fields: RequestFields, members: Members) -> PromptTally:
 
 
 def _modifiers(fields: RequestFields, members: Members) -> dict[str, str]:
-    found = {name: value for name, value in fields.modifier_members.items() if is_set(members.get(name))}
+    found: dict[str, str] = {}
+    for name, meaning in fields.modifier_members.items():
+        if name in members and is_set(members[name]):
+            found[name] = meaning
     for name, free in fields.modifiers.items():
-        raw = members.get(name)
-        if not is_set(raw):
+        if name not in members or not is_set(raw := members[name]):
             continue
         value = text_of(raw)
         if value is None:

@@ -63,7 +63,8 @@ class Grants:
         self._workers.saw(order.lease)
         full = replace(order, hold_min=order.hold)
         answer = await self._ask(full)
-        if answer.outcome in _REFUSED and answer.do_others_reserve and self._starving_count < _STARVING_MAX:
+        is_starving = answer.outcome in _REFUSED and answer.do_others_reserve and order.hold > 0  # 0: a top-up
+        if is_starving and self._starving_count < _STARVING_MAX:
             is_reducible = order.hold_min < order.hold
             wait_s_max = (
                 min(self._recall_wait_s_max, _REDUCIBLE_WAIT_S_MAX) if is_reducible else self._recall_wait_s_max

@@ -122,8 +122,8 @@ class Admission:
             )
 
     def charge_tokens(self, key: ApiKey, tokens: int) -> None:
-        if key.tokens_per_minute:
-            self._limits.charge_tokens(key.key_id, tokens, key.tokens_per_minute, time.monotonic())
+        """For a key with a token limit."""
+        self._limits.charge_tokens(key.key_id, tokens, key.tokens_per_minute, time.monotonic())
 
 
 def _bearer(authorization: bytes) -> bytes | None:

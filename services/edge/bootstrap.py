@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -40,6 +41,14 @@ from services.edge.rate_limits import RateLimiter
 from services.edge.recording import Recording
 from services.edge.request_guard import RequestGuard
 from services.edge.route_tables import RouteTables
+from services.edge.routing.circuit import BreakerPolicy
+from services.edge.routing.explain import Explainer
+from services.edge.routing.fallbacks import Fallbacks
+from services.edge.routing.health import Health
+from services.edge.routing.metrics import RoutingMetrics
+from services.edge.routing.retry_budget import RetryBudget
+from services.edge.routing.selection import Selector
+from services.edge.routing.sharing import VerdictSharing
 from services.edge.settings import EdgeSettings
 from services.edge.watches import AuthWatch, RouterWatch
 
@@ -65,6 +74,7 @@ class Edge:
     workers: ProviderWorkers
     auth_watch: AuthWatch
     router_watch: RouterWatch
+    sharing: VerdictSharing
     registry: CollectorRegistry
 
 
@@ -109,16 +119,42 @@ def build(
     recording = Recording(metering, admission, identity.boot, metrics)
     guard = RequestGuard(metrics, settings.requests_in_flight_max)
     metrics.in_flight.set_function(lambda: guard.in_flight)
+    routing_metrics = RoutingMetrics(registry)
+    health = Health(
+        workers,
+        routing_metrics,
+        BreakerPolicy(failures_max=settings.breaker_failures_max, open_s=settings.breaker_open_s),
+    )
+    budget = RetryBudget()
+    routing_metrics.read_budget(budget)
+    selector = Selector(workers, health, routing_metrics, Random())
+    sharing = VerdictSharing(router, identity.worker_id, health, renewal_s=settings.verdict_renewal_s)
     attempts = Attempts(
         workers,
         Departures(metrics, drain_s_max=settings.drain_disconnected_s_max, drain_max=settings.drain_disconnected_max),
         metrics,
+        selector,
+        health,
+        budget,
         attempts_max=settings.attempts_max,
+        attempts_s_max=settings.attempts_s_max,
         channel_wait_s_max=settings.channel_wait_s_max,
     )
     return Edge(
         app=EdgeApp(
-            ModelEndpoint(guard, admission, attempts, metering, recording, keepalives, addresses, metrics, settings),
+            ModelEndpoint(
+                guard,
+                admission,
+                attempts,
+                Fallbacks(admission.resolve),
+                metering,
+                recording,
+                keepalives,
+                addresses,
+                metrics,
+                routing_metrics,
+                settings,
+            ),
             CountTokens(guard, admission, attempts, addresses, settings),
             create_rest(admission, tables, addresses),
         ),
@@ -135,7 +171,15 @@ def build(
             on_credit=leases.on_credit,
             on_recall=leases.on_recall,
         ),
-        router_watch=RouterWatch(router, identity.worker_id, tables, metrics),
+        router_watch=RouterWatch(
+            router,
+            identity.worker_id,
+            tables,
+            metrics,
+            sharing,
+            Explainer(identity.worker_id, tables, workers, selector),
+        ),
+        sharing=sharing,
         registry=registry,
     )
 
@@ -201,6 +245,7 @@ async def serve(settings: EdgeSettings, lifecycle: Lifecycle) -> None:
         lifecycle.spawn(edge.auth_watch.run(), name="auth-watch")
         lifecycle.spawn(edge.router_watch.run(), name="router-watch")
         lifecycle.spawn(edge.router_watch.report_regularly(), name="channel-reports")
+        lifecycle.spawn(edge.sharing.run(), name="breaker-verdicts")
         lifecycle.spawn(edge.keepalives.run(), name="keepalives")
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="http-server")
         await lifecycle.stopping.wait()

@@ -40,6 +40,7 @@ class Call:
     modifiers: Mapping[str, str]
     attempts: list[Attempt] = field(default_factory=list)
     ttft_us: int = 0
+    served_headers: Headers = field(default_factory=list)  # of an answer by another model than asked for
 
     def elapsed_us(self) -> int:
         return int((time.monotonic() - self.started_at) * 1_000_000)

@@ -151,6 +151,8 @@ class ClientConnection:
         self._protocol.write_chunk(self._cycle, frames, is_last=True)
 
     async def _until_writable(self) -> None:
+        if not self._protocol.flow.write_paused:
+            return
         try:
             await self._protocol.until_writable()
         except ClientStalled:

@@ -7,6 +7,7 @@ Where no provider of the model can count (another dialect, or an Anthropic-shape
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from lumen.catalog.resolve import Target
 from lumen.ledger.entries import Attempt
@@ -62,13 +63,15 @@ class CountTokens:
         body = await client.read_body(head.fields, self._settings.body_bytes_max, self._settings.body_read_s_max)
         peek = admission.read_request(client.dialect, body, group, head, is_output_cap_required=False)
         resolution = await admission.resolve(key, peek.model)
-        targets = self._attempts.targets(resolution)
+        selection = self._attempts.select(resolution, key.account_id, peek, body)
         admission.check_rates(key)
         exchange = CountExchange(client, head, peek, body)
-        native = [target for target in targets if client.dialect in target.channel.dialects]
+        native = [target for target in selection.targets if client.dialect in target.channel.dialects]
         try:
             if native:
-                await self._attempts.run(exchange, native)
+                own = selection._replace(targets=native)
+                # A provider without this method is none the worse for it.
+                await self._attempts.run(exchange, own, resolution.model.code, is_evidence=False)
                 return
         except ApiError:
             if any(attempt.status != _NO_SUCH_METHOD for attempt in exchange.attempts):
@@ -82,11 +85,12 @@ class CountTokens:
 class CountExchange:
     """See `services.edge.exchanges.Exchange`."""
 
-    __slots__ = ("_answer", "_body", "_head", "_peek", "attempts", "client")
+    __slots__ = ("_answer", "_body", "_head", "_peek", "attempts", "client", "on_first_byte")
 
     def __init__(self, client: ClientConnection, head: RequestHead, peek: Peek, body: bytes) -> None:
         self.client = client
         self.attempts: list[Attempt] = []
+        self.on_first_byte: Callable[[], None] | None = None
         self._head = head
         self._peek = peek
         self._body = body

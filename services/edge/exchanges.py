@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from lumen.catalog.resolve import Target
@@ -42,6 +43,7 @@ class Exchange(Protocol):
 
     client: ClientConnection
     attempts: list[Attempt]  # those that failed, and the one that answered
+    on_first_byte: Callable[[], None] | None  # what a stream calls when something of it has come; set per attempt
 
     def request(self, target: Target) -> UpstreamMessage:
         """Raises AttemptFailed when it cannot be put to this target, ApiError when the client is at fault."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 
-from lumen.catalog.resolve import Target
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.peek import Peek
@@ -16,7 +15,7 @@ from services.edge.attempts import Attempts
 from services.edge.calls import Call
 from services.edge.client_address import ClientAddresses
 from services.edge.client_connection import ClientConnection, ClientGone, Receive, Scope
-from services.edge.exchanges import Exchange
+from services.edge.exchanges import AttemptFailed, Exchange
 from services.edge.holds import plan_hold
 from services.edge.keepalive import Keepalives
 from services.edge.metering.lease_errors import InsufficientCredits, KeySpendLimitReached, LeaseError
@@ -28,6 +27,9 @@ from services.edge.relay_stream import StreamExchange
 from services.edge.request_guard import RequestGuard
 from services.edge.request_head import RequestHead
 from services.edge.request_ids import new_request_id
+from services.edge.routing.fallbacks import SERVED_MODEL_HEADER, Fallbacks, Leg, dearest
+from services.edge.routing.metrics import RoutingMetrics
+from services.edge.routing.selection import Selection
 from services.edge.settings import EdgeSettings
 
 _CLIENT_GONE = 499
@@ -39,21 +41,25 @@ class ModelEndpoint:
         guard: RequestGuard,
         admission: Admission,
         attempts: Attempts,
+        fallbacks: Fallbacks,
         metering: Metering,
         recording: Recording,
         keepalives: Keepalives,
         addresses: ClientAddresses,
         metrics: EdgeMetrics,
+        routing_metrics: RoutingMetrics,
         settings: EdgeSettings,
     ) -> None:
         self._guard = guard
         self._admission = admission
         self._attempts = attempts
+        self._fallbacks = fallbacks
         self._metering = metering
         self._recording = recording
         self._keepalives = keepalives
         self._addresses = addresses
         self._metrics = metrics
+        self._routing_metrics = routing_metrics
         self._settings = settings
 
     async def serve(self, dialect: Dialect, scope: Scope, receive: Receive) -> None:
@@ -69,14 +75,23 @@ class ModelEndpoint:
         body = await client.read_body(head.fields, self._settings.body_bytes_max, self._settings.body_read_s_max)
         peek = admission.read_request(client.dialect, body, group, head)
         resolution = await admission.resolve(key, peek.model)
-        targets = self._attempts.targets(resolution)
-        plan = plan_hold(peek, len(body), resolution)
+        legs: list[Leg] = []
+        if resolution.model.fallbacks:
+            legs = await self._fallbacks.legs(
+                key, peek, len(body), resolution, lambda leg: self._attempts.select(leg, key.account_id, peek, body)
+            )
+            plan = legs[0].plan
+            amount_nanousd, least_nanousd = dearest(legs)
+        else:
+            selection = self._attempts.select(resolution, key.account_id, peek, body)
+            plan = plan_hold(peek, len(body), resolution)
+            amount_nanousd, least_nanousd = plan.amount_nanousd, plan.least_nanousd
         admission.check_rates(key)
         problem = self._metering.problem()
         if problem is not None:
             raise ApiError(ErrorKind.OVERLOADED, "Usage cannot be recorded at the moment.", retry_after_s=5)
         try:
-            hold = await self._metering.hold(key, plan.amount_nanousd, plan.least_nanousd)
+            hold = await self._metering.hold(key, amount_nanousd, least_nanousd)
         except LeaseError as error:
             raise _refusal(error) from error
         call = Call(
@@ -98,25 +113,59 @@ class ModelEndpoint:
             modifiers=peek.modifiers,
         )
         try:
-            await self._answer(client, call, targets)
+            if legs:
+                await self._answer_from_chain(client, call, legs)
+            else:
+                await self._answer(client, call, selection)
         finally:
             if hold.is_open:
                 self._metering.cancel(hold)
             if call.ttft_us:
                 self._metrics.requests.first_byte(call.dialect.value, call.ttft_us / 1_000_000)
 
-    async def _answer(self, client: ClientConnection, call: Call, targets: list[Target]) -> None:
-        exchange: Exchange
-        if call.is_stream:
-            exchange = StreamExchange(client, call, self._recording, self._keepalives, self._settings)
-        else:
-            exchange = SingleExchange(client, call, self._recording, self._settings)
+    async def _answer(self, client: ClientConnection, call: Call, selection: Selection) -> None:
         try:
-            await self._attempts.run(exchange, targets)
+            await self._attempts.run(self._exchange(client, call), selection, call.resolution.model.code)
         except (ApiError, ClientGone) as error:
-            if call.attempts and call.hold.is_open:
-                self._recording.record_refused(call, error.status if isinstance(error, ApiError) else _CLIENT_GONE)
+            self._record_refused(call, error)
             raise
+
+    async def _answer_from_chain(self, client: ClientConnection, call: Call, legs: list[Leg]) -> None:
+        """The first model whose targets answer. When none does the client is told of the one it asked for."""
+        asked = call.resolution
+        failures: dict[str, AttemptFailed] = {}
+        failure: AttemptFailed | None = None
+        try:
+            for leg in legs:
+                model = leg.resolution.model.code
+                call.resolution, call.output_cap = leg.resolution, leg.plan.cap_within(call.hold.amount_nanousd)
+                call.prompt_tokens_typical = leg.plan.prompt_tokens_typical
+                call.served_headers = [] if leg.resolution is asked else [(SERVED_MODEL_HEADER, model.encode())]
+                assert leg.selection is not None
+                failure = await self._attempts.try_all(self._exchange(client, call), leg.selection, model)
+                if failure is None:
+                    if leg.resolution is not asked:
+                        self._routing_metrics.fallbacks.labels(asked.model.code, model).inc()
+                    return
+                failures[model] = failure
+                if not failure.may_retry or client.has_started:
+                    break
+            call.resolution = asked
+            client.extra_headers = []
+            assert failure is not None, "a chain has at least one model"
+            raise failures.get(asked.model.code, failure).error
+        except (ApiError, ClientGone) as error:
+            self._record_refused(call, error)
+            raise
+
+    def _exchange(self, client: ClientConnection, call: Call) -> Exchange:
+        if call.is_stream:
+            return StreamExchange(client, call, self._recording, self._keepalives, self._settings)
+        return SingleExchange(client, call, self._recording, self._settings)
+
+    def _record_refused(self, call: Call, error: ApiError | ClientGone) -> None:
+        if call.attempts and call.hold.is_open:
+            self._recording.record_refused(call, error.status if isinstance(error, ApiError) else _CLIENT_GONE)
 
 
 def is_stream_wanted(peek: Peek, fields: dict[bytes, bytes]) -> bool:

@@ -74,7 +74,8 @@ class Recording:
             self._metrics.usage_estimated.labels(channel).inc()
         elapsed_us = int((time.monotonic() - call.started_at) * 1_000_000)
         call.attempts.append(Attempt(channel, 200, reason, elapsed_us, call.ttft_us))
-        self._admission.charge_tokens(call.key, usage.prompt_tokens() + (usage.output or 0))
+        if call.key.tokens_per_minute:
+            self._admission.charge_tokens(call.key, usage.prompt_tokens() + (usage.output or 0))
         cost = call.resolution.rates.cost_nanousd(usage, call.modifiers) if is_billable else 0
         entry = call.usage_entry(
             channel=channel,
@@ -90,7 +91,9 @@ class Recording:
 
     def note_losses(self, client: ClientConnection, call: Call, dropped: Sequence[str]) -> None:
         """Tell the client, and count, which hints the upstream's dialect has no words for."""
-        client.extra_headers = [(b"x-lumen-dropped", ", ".join(dropped).encode())] if dropped else []
+        client.extra_headers = [*call.served_headers]
+        if dropped:
+            client.extra_headers.append((b"x-lumen-dropped", ", ".join(dropped).encode()))
         for feature in dropped:
             self._metrics.translation_losses.labels(call.upstream_dialect.value, feature).inc()
 

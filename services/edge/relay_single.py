@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lumen.catalog.resolve import Target
 from lumen.ledger.entries import Attempt
 from lumen.protocols.errors import ApiError, ErrorKind
@@ -23,11 +25,12 @@ _JSON = b"application/json"
 class SingleExchange:
     """See `services.edge.exchanges.Exchange`."""
 
-    __slots__ = ("_body", "_call", "_recording", "_settings", "_wire", "attempts", "client")
+    __slots__ = ("_body", "_call", "_recording", "_settings", "_wire", "attempts", "client", "on_first_byte")
 
     def __init__(self, client: ClientConnection, call: Call, recording: Recording, settings: EdgeSettings) -> None:
         self.client = client
         self.attempts: list[Attempt] = call.attempts
+        self.on_first_byte: Callable[[], None] | None = None
         self._call = call
         self._recording = recording
         self._settings = settings

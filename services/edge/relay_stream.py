@@ -10,6 +10,8 @@ How an answer can end
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lumen.catalog.resolve import Target
 from lumen.ledger.entries import Attempt
 from lumen.money.usage import TokenUsage
@@ -29,7 +31,7 @@ from services.edge.wires import Tap, wire_for
 class StreamExchange:
     """See `services.edge.exchanges.Exchange`."""
 
-    __slots__ = ("_call", "_keepalives", "_recording", "_settings", "_tap", "attempts", "client")
+    __slots__ = ("_call", "_keepalives", "_recording", "_settings", "_tap", "attempts", "client", "on_first_byte")
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class StreamExchange:
     ) -> None:
         self.client = client
         self.attempts: list[Attempt] = call.attempts
+        self.on_first_byte: Callable[[], None] | None = None
         self._call = call
         self._recording = recording
         self._keepalives = keepalives
@@ -63,6 +66,8 @@ class StreamExchange:
                 if frames:
                     if not call.ttft_us:
                         call.ttft_us = call.elapsed_us()
+                        if self.on_first_byte is not None:
+                            self.on_first_byte()
                         await client.start_stream()
                     await client.send(frames)
                 if tap.is_ended:

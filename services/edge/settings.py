@@ -37,7 +37,11 @@ class EdgeSettings(ServiceSettings):
     held_bytes_max: int = Field(default=16 * 1024 * 1024, description="frames held until the usage entry is recorded")
     requests_in_flight_max: int = Field(default=8192, description="above this, 503 at once")
 
-    attempts_max: int = Field(default=3, description="providers tried per request, before the first byte")
+    attempts_max: int = Field(default=6, description="providers tried per request and model, before the first byte")
+    attempts_s_max: float = Field(default=120.0, description="no further one is tried after this")
+    breaker_failures_max: int = Field(default=5, description="failures in a row that open a breaker")
+    breaker_open_s: float = Field(default=5.0, description="before the first probe; doubled with each that fails")
+    verdict_renewal_s: float = Field(default=10.0, description="open breakers are told to router again this often")
     channel_wait_s_max: float = Field(default=1.0, description="waiting for a slot when every channel is busy")
     record_s_max: float = Field(default=30.0, description="waiting for an entry to be recorded; then no clean end")
     keepalive_interval_s: float = 15.0

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -19,6 +19,8 @@ from protos import auth_pb2, router_pb2
 from services.edge.key_cache import KeyCache
 from services.edge.metrics import EdgeMetrics
 from services.edge.route_tables import RouteTables
+from services.edge.routing.explain import Explainer
+from services.edge.routing.sharing import VerdictSharing
 
 if TYPE_CHECKING:
     from protos.auth_pb2_grpc import AuthAsyncStub
@@ -118,27 +120,57 @@ class AuthWatch:
 class RouterWatch:
     """`await run()` in a supervised task."""
 
-    def __init__(self, stub: RouterAsyncStub, worker_id: str, tables: RouteTables, metrics: EdgeMetrics) -> None:
+    def __init__(
+        self,
+        stub: RouterAsyncStub,
+        worker_id: str,
+        tables: RouteTables,
+        metrics: EdgeMetrics,
+        sharing: VerdictSharing,
+        explainer: Explainer,
+    ) -> None:
         self._stub = stub
         self._worker_id = worker_id
         self._tables = tables
         self._metrics = metrics
+        self._sharing = sharing
+        self._explainer = explainer
         self._reports: set[asyncio.Task[None]] = set()
+        self._is_first = True  # event of its stream
 
     async def run(self) -> None:
-        await _follow("router", self._open, self._on_event, lambda: None)
+        await _follow("router", self._open, self._on_event, self._lost)
 
     def _open(self) -> Any:
         return self._stub.Watch(router_pb2.WatchRequest(worker_id=self._worker_id))
 
+    def _lost(self) -> None:
+        self._is_first = True
+
     def _on_event(self, event: router_pb2.TableEvent) -> None:
+        is_first, self._is_first = self._is_first, False
         self._metrics.watch_age.labels("router").set(event.view_age_ms / 1000)
-        if not event.catalog_json:
-            return
-        self._tables.load(event.catalog_revision, event.catalog_json)
-        task = asyncio.create_task(self._report())
+        if event.catalog_json:
+            self._tables.load(event.catalog_revision, event.catalog_json)
+            self._sharing.on_catalog()
+            self._spawn(self._report())
+        if event.HasField("verdicts"):
+            self._sharing.on_verdicts(event.verdicts, is_first=is_first)
+        if is_first:
+            self._sharing.renew()
+        if event.HasField("explain"):
+            self._spawn(self._explain(event.explain))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._reports.add(task)
         task.add_done_callback(self._reports.discard)
+
+    async def _explain(self, order: router_pb2.ExplainOrder) -> None:
+        try:
+            await self._stub.Explained(self._explainer.answer(order), timeout=2)
+        except grpc.aio.AioRpcError as error:
+            logger.info("explanation not delivered", extra={"reason": error.details()})
 
     async def _report(self) -> None:
         """Tell the router which channels this edge can use; the router forgets a report after a minute."""

@@ -16,9 +16,11 @@ from protos import router_pb2_grpc
 from services.router.catalog_store import CatalogStore
 from services.router.channel_reports import ChannelReports
 from services.router.errors import GRPC_CODES
+from services.router.explanations import Explanations
 from services.router.grpc_api import RouterAdmin, RouterApi
 from services.router.metrics import RouterMetrics
 from services.router.settings import RouterSettings
+from services.router.verdicts import Verdicts
 
 _STOP_GRACE_S = 2.0
 
@@ -28,6 +30,7 @@ class Router:
     """Everything one process runs."""
 
     store: CatalogStore
+    verdicts: Verdicts
     api: RouterApi
     admin: RouterAdmin
     server: grpc.aio.Server
@@ -40,12 +43,14 @@ def build(settings: RouterSettings, nc: Client) -> Router:
     store = CatalogStore(nc, metrics, kv_replicas=settings.kv_replicas)
     metrics.view_age.set_function(store.age_s)
     reports = ChannelReports(expiry_s=settings.report_expiry_s)
-    api = RouterApi(store, reports, metrics, heartbeat_s=settings.heartbeat_s)
-    admin = RouterAdmin(store, reports, metrics)
+    verdicts = Verdicts(nc, metrics)
+    explanations = Explanations()
+    api = RouterApi(store, reports, verdicts, explanations, metrics, heartbeat_s=settings.heartbeat_s)
+    admin = RouterAdmin(store, reports, explanations, metrics)
     server = create_server(GRPC_CODES)
     router_pb2_grpc.add_RouterServicer_to_server(api, server)
     router_pb2_grpc.add_RouterAdminServicer_to_server(admin, server)
-    return Router(store, api, admin, server, registry)
+    return Router(store, verdicts, api, admin, server, registry)
 
 
 async def serve(settings: RouterSettings, lifecycle: Lifecycle) -> None:
@@ -59,6 +64,7 @@ async def serve(settings: RouterSettings, lifecycle: Lifecycle) -> None:
     await ops.start()
     try:
         lifecycle.spawn(router.store.run(), name="router-catalog")
+        await router.verdicts.start()
         await router.server.start()
         await lifecycle.stopping.wait()
         router.api.stop()

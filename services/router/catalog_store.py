@@ -83,7 +83,7 @@ class CatalogStore:
         self._view = KvView(nc, KV_CATALOG, self._on_change)
         self._history: dict[int, RevisionInfo] = {}
         self._newest = 0  # may be one this release cannot read
-        self._changed = asyncio.Event()
+        self._listeners: set[asyncio.Event] = set()
         self._writing = asyncio.Lock()
         self.current: Current | None = None
 
@@ -111,14 +111,12 @@ class CatalogStore:
         await self._ensure_bucket()
         await self._view.run()
 
-    async def wait_changed(self, number: int, timeout_s: float) -> None:
-        """Until the current revision is another than `number`, at most `timeout_s`."""
-        if self.current is not None and self.current.number != number:
-            return
-        try:
-            await asyncio.wait_for(self._changed.wait(), timeout_s)
-        except TimeoutError:
-            return
+    def listen(self, woken: asyncio.Event) -> None:
+        """`woken` is set whenever the current revision becomes another, until `forget`."""
+        self._listeners.add(woken)
+
+    def forget(self, woken: asyncio.Event) -> None:
+        self._listeners.discard(woken)
 
     async def load(self, number: int) -> StoredRevision:
         """A revision from the store. Raises RevisionNotFound, StoreUnavailable."""
@@ -194,8 +192,8 @@ class CatalogStore:
             return
         self._history[number] = RevisionInfo(number, stored.created_at_s, stored.note)
         self.current = current
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        for woken in self._listeners:
+            woken.set()
         logger.info("catalog revision", extra={"revision": number, "models": len(current.table.catalog.models)})
 
     async def _ensure_bucket(self) -> None:

@@ -24,7 +24,9 @@ from services.router.errors import (
     StoreUnavailable,
     TooManyWatchers,
 )
+from services.router.explanations import Explanations, Inbox
 from services.router.metrics import RouterMetrics
+from services.router.verdicts import Verdicts
 
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -39,10 +41,19 @@ class RouterApi(router_pb2_grpc.RouterServicer):
     """What edges call."""
 
     def __init__(
-        self, store: CatalogStore, reports: ChannelReports, metrics: RouterMetrics, *, heartbeat_s: float
+        self,
+        store: CatalogStore,
+        reports: ChannelReports,
+        verdicts: Verdicts,
+        explanations: Explanations,
+        metrics: RouterMetrics,
+        *,
+        heartbeat_s: float,
     ) -> None:
         self._store = store
         self._reports = reports
+        self._verdicts = verdicts
+        self._explanations = explanations
         self._metrics = metrics
         self._heartbeat_s = heartbeat_s
         self._watchers = 0
@@ -53,7 +64,7 @@ class RouterApi(router_pb2_grpc.RouterServicer):
         self._is_stopping = True
 
     async def Watch(self, request: router_pb2.WatchRequest, context: _Context) -> AsyncIterator[router_pb2.TableEvent]:
-        """The current catalog at once, then each newer one, with heartbeats in between.
+        """The current catalog and verdicts at once, then each change, with heartbeats in between.
 
         Nothing is queued per edge: a slow one gets the newest catalog when it is ready to read, and skips the rest.
         """
@@ -61,21 +72,35 @@ class RouterApi(router_pb2_grpc.RouterServicer):
             await _refuse(context, TooManyWatchers("too many edges watch this replica"))
         self._watchers += 1
         self._metrics.watchers.set(self._watchers)
+        inbox = Inbox()
         try:
             await self._wait_ready(context)
-            sent = 0
+            self._store.listen(inbox.woken)
+            self._verdicts.listen(inbox.woken)
+            self._explanations.join(inbox)
+            sent = told = 0
             while not self._is_stopping:
-                current = self._store.current
+                inbox.woken.clear()
                 event = router_pb2.TableEvent(view_age_ms=self._age_ms())
+                current = self._store.current
                 if current is not None:
                     event.catalog_revision = current.number
                     if current.number != sent:
                         event.catalog_json = current.catalog_json
                         sent = current.number
                         self._metrics.pushes.inc()
+                if self._verdicts.version != told:
+                    told = self._verdicts.version
+                    event.verdicts.CopyFrom(self._verdicts.current())
+                if inbox.orders:
+                    event.explain.CopyFrom(inbox.orders.popleft())
                 yield event
-                await self._store.wait_changed(sent, self._heartbeat_s)
+                if not inbox.orders:
+                    await _until(inbox.woken, self._heartbeat_s)
         finally:
+            self._store.forget(inbox.woken)
+            self._verdicts.forget(inbox.woken)
+            self._explanations.leave(inbox)
             self._watchers -= 1
             self._metrics.watchers.set(self._watchers)
 
@@ -98,6 +123,16 @@ class RouterApi(router_pb2_grpc.RouterServicer):
         self._reports.record(request.worker_id, states)
         return router_pb2.ReportResponse()
 
+    async def ReportVerdicts(
+        self, request: router_pb2.ReportVerdictsRequest, context: _Context
+    ) -> router_pb2.ReportVerdictsResponse:
+        await self._verdicts.report(request.verdicts)
+        return router_pb2.ReportVerdictsResponse()
+
+    async def Explained(self, request: router_pb2.ExplainedRequest, context: _Context) -> router_pb2.ExplainedResponse:
+        self._explanations.answered(request)
+        return router_pb2.ExplainedResponse()
+
     async def _wait_ready(self, context: _Context) -> None:
         try:
             await asyncio.wait_for(self._store.ready.wait(), _READY_WAIT_S_MAX)
@@ -112,9 +147,12 @@ class RouterApi(router_pb2_grpc.RouterServicer):
 class RouterAdmin(router_pb2_grpc.RouterAdminServicer):
     """What operators call. Domain errors (services.router.errors) become status codes in the server's interceptor."""
 
-    def __init__(self, store: CatalogStore, reports: ChannelReports, metrics: RouterMetrics) -> None:
+    def __init__(
+        self, store: CatalogStore, reports: ChannelReports, explanations: Explanations, metrics: RouterMetrics
+    ) -> None:
         self._store = store
         self._reports = reports
+        self._explanations = explanations
         self._metrics = metrics
 
     async def Apply(self, request: router_pb2.ApplyRequest, context: _Context) -> router_pb2.ApplyResponse:
@@ -175,6 +213,12 @@ class RouterAdmin(router_pb2_grpc.RouterAdminServicer):
             ]
         )
 
+    async def Explain(self, request: router_pb2.ExplainRequest, context: _Context) -> router_pb2.ExplainResponse:
+        """How each edge connected to this replica would route such a request now."""
+        if not request.group or not request.model:
+            raise InvalidRequest("group and model are required")
+        return router_pb2.ExplainResponse(edges=await self._explanations.ask(request))
+
     async def _append(self, catalog_json: bytes, note: str) -> router_pb2.ApplyResponse:
         number, is_new = await self._store.append(catalog_json, note)
         self._metrics.applies.labels("created" if is_new else "unchanged").inc()
@@ -188,6 +232,14 @@ class RouterAdmin(router_pb2_grpc.RouterAdminServicer):
 async def _refuse(context: _Context, error: RouterError) -> None:
     """End a stream with an error; the server's interceptor does this for unary calls."""
     await context.abort(GRPC_CODES[error.kind], error.message, (("lumen-error-kind", error.kind),))
+
+
+async def _until(woken: asyncio.Event, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await woken.wait()
+    except TimeoutError:
+        return
 
 
 def _check_note(note: str) -> None:

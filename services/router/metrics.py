@@ -29,3 +29,7 @@ class RouterMetrics:
             "Stored revisions this release cannot read.",
             registry=registry,
         )
+        self.verdicts = Gauge("lumen_router_verdicts", "Breakers that some edge holds open.", registry=registry)
+        self.verdict_changes = Counter(
+            "lumen_router_verdict_changes_total", "Changes of the verdicts sent to edges.", registry=registry
+        )

@@ -7,6 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 # USD per million tokens
 PRICES: dict[str, dict[str, str]] = {
     "claude-opus-4-8": {"input": "5", "output": "25", "cache_read": "0.5", "cache_write_5m": "6.25"},
+    "claude-sonnet-4-6": {"input": "3", "output": "15"},
     "gpt-5.5": {"input": "5", "output": "30", "cache_read": "0.5"},
     "gemini-3.1-pro-preview": {"input": "2", "output": "12", "cache_read": "0.2"},
     "deepseek-v4-pro": {"input": "1.74", "output": "3.48", "cache_read": "0.145"},

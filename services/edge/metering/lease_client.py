@@ -151,8 +151,9 @@ class LeaseClient:
 
     def _top_up(self, key: LimitedKey) -> None:
         line = self._lines.of(key)
-        if line.asking is None and self._lines.active_refusal(line, 1, self._now()) is None:
-            self._ask(line, 1, 1)
+        now = self._now()
+        if line.asking is None and now >= line.no_top_up_until and self._lines.active_refusal(line, 1, now) is None:
+            self._ask(line, 0, 0)
 
     def _ask(self, line: Line, hold: int, hold_min: int) -> asyncio.Task[None]:
         """The line's one Grant. It never raises: what it was refused is remembered."""
@@ -190,7 +191,9 @@ class LeaseClient:
             line.key.learn(response.key_granted_nanousd, response.key_released_nanousd)
         for book in line.books:
             book.low_water = self._renewals.demand(book).low_water(book, want)
-        if response.outcome != auth_pb2.GRANTED:
+        if hold == 0:  # a top-up takes what is free, recalls nothing, and its refusal is nobody's
+            self._lines.topped_up(line, self._now())
+        elif response.outcome != auth_pb2.GRANTED:
             self._lines.remember(line, response.outcome, hold_min, self._now())
         elif response.limited_by:
             self._lines.remember(line, response.limited_by, 1, self._now())  # all there was has been granted

@@ -48,13 +48,14 @@ class Refusal:
 class Line:
     """Those waiting for one lease: an account's, or a limited key's together with its account's."""
 
-    __slots__ = ("account", "asking", "key", "refusal", "spend_limit_nanousd", "waiting_nanousd")
+    __slots__ = ("account", "asking", "key", "no_top_up_until", "refusal", "spend_limit_nanousd", "waiting_nanousd")
 
     def __init__(self, account: Book, key: Book | None) -> None:
         self.account = account
         self.key = key
         self.spend_limit_nanousd = 0
         self.waiting_nanousd = 0
+        self.no_top_up_until = 0.0
         self.asking: asyncio.Task[None] | None = None
         self.refusal: Refusal | None = None
 
@@ -113,6 +114,11 @@ class Lines:
             line.refusal = Refusal(BalancesNotLive, "balances are catching up", 0, now + self._unavailable_s)
         else:
             line.refusal = Refusal(CreditsUnavailable, "credits cannot be checked", 0, now + self._unavailable_s)
+
+    def topped_up(self, line: Line, now: float) -> None:
+        """Where it did not help, the next one waits a second."""
+        if any(book.free <= book.low_water or book.free <= 0 for book in line.books):
+            line.no_top_up_until = now + _REFUSED_S
 
     def forget_refusal(self, account_id: str) -> None:
         self._account_refusals.pop(account_id, None)

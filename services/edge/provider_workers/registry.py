@@ -54,6 +54,12 @@ class ProviderWorkers:
                 worker.update(channel)
                 self._slot_freed(worker)  # there may be more of them, or a secret at last
 
+    def reread_secret(self, name: str) -> None:
+        """A file's secret may have been put right without a new catalog."""
+        worker = self._workers.get(name)
+        if worker is not None:
+            worker.update(worker.channel)
+
     def states(self) -> Iterable[tuple[str, str, str]]:
         """(channel, ready | disabled, reason)"""
         for name, worker in self._workers.items():

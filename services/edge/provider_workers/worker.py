@@ -24,6 +24,8 @@ from services.edge.provider_workers.transport import (
     UpstreamTransport,
 )
 
+_LATENCY_STEP = 0.2
+
 
 class TransportKey(NamedTuple):
     """What decides whether a transport still serves after an update."""
@@ -44,6 +46,20 @@ class Wiring(NamedTuple):
     environ: Mapping[str, str] = os.environ
 
 
+class Latency:
+    """How long a channel lately took to begin its answers: an exponentially weighted mean, in seconds."""
+
+    __slots__ = ("measured_at", "ttft_s")
+
+    def __init__(self) -> None:
+        self.ttft_s = 0.0
+        self.measured_at = float("-inf")  # monotonic
+
+    def observe(self, ttft_s: float, now: float) -> None:
+        self.ttft_s += (ttft_s - self.ttft_s) * _LATENCY_STEP if self.ttft_s else ttft_s
+        self.measured_at = now
+
+
 class _Endpoint(NamedTuple):
     key: TransportKey
     path_prefix: bytes
@@ -59,6 +75,10 @@ class ProviderWorker:
         self.in_flight = 0
         self.disabled_reason = ""
         self.channel = channel
+        # Grows when the channel or its secret becomes another: what was found out before is void.
+        self.generation = 0
+        self._secret: Secret | None = None
+        self.latency = Latency()
         self.update(channel)
 
     @property
@@ -108,10 +128,12 @@ class ProviderWorker:
 
     def update(self, channel: Channel) -> None:
         """Adopt the channel's present form and read its secret again. Never raises for a bad secret."""
+        previous = (self.channel, self._secret)
         self.channel = channel
+        self._secret = None
         self._concurrency = channel.limits.concurrency
         try:
-            secret = resolve_secret(channel.secret, self._wiring.environ)
+            self._secret = secret = resolve_secret(channel.secret, self._wiring.environ)
         except SecretUnavailable as unavailable:
             self.disabled_reason = str(unavailable)
             self._endpoints = {}
@@ -120,6 +142,8 @@ class ProviderWorker:
             self._endpoints = {
                 dialect: self._endpoint(dialect, base_url, secret) for dialect, base_url in channel.dialects.items()
             }
+        if previous != (channel, self._secret):
+            self.generation += 1
         self._stats.concurrency_max = self._concurrency
         self._stats.is_ready = int(self.is_ready)
         self._retire_unused()

@@ -90,7 +90,7 @@ async def test_a_low_lease_is_topped_up_in_the_background(world: World) -> None:
         assert leases.try_hold(Key(), 100) is not None
     await eventually(lambda: leases.books.account("acc").granted > 3200)
     assert len(world.auth.grants) == 2
-    assert world.auth.grants[1].hold_nanousd == 1
+    assert world.auth.grants[1].hold_nanousd == 0
 
 
 async def test_an_empty_account_is_asked_about_once_a_second(world: World) -> None:

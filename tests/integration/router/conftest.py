@@ -100,6 +100,7 @@ async def _replica(nats_url: str) -> AsyncIterator[Replica]:
     port = bind(router.server, settings.host, settings.port)
     lifecycle = Lifecycle()
     lifecycle.spawn(router.store.run(), name="store")
+    await router.verdicts.start()
     await router.server.start()
     channel: grpc.aio.Channel = create_channel(f"127.0.0.1:{port}")
     await asyncio.wait_for(router.store.ready.wait(), 10)

@@ -264,3 +264,36 @@ def test_json_of_a_newer_release_is_read_without_its_new_fields() -> None:
     value["channels"][0]["region"] = "eu"
     value["models"][0]["tiers"][0]["until"] = 5
     assert catalog_from_json(json.dumps(value).encode()) == issue_example()
+
+
+def test_fallbacks_name_other_models_once() -> None:
+    text = """
+models:
+  - {code: a, name: A, vendor: v, max_output_tokens: 1, price: {input: "1", output: "1"}, fallbacks: [b, a, b, nope]}
+  - {code: b, name: B, vendor: v, max_output_tokens: 1, price: {input: "1", output: "1"}}
+groups: [{name: g}]
+channels: []
+"""
+    with pytest.raises(CatalogError) as refused:
+        parse_catalog(text, "test")
+    found = [(problem.field, problem.message.split(" ")[0]) for problem in refused.value.problems]
+    assert found == [
+        ("models[0].fallbacks[1]", "a"),
+        ("models[0].fallbacks[2]", "a"),
+        ("models[0].fallbacks[3]", "no"),
+    ]
+
+
+def test_capabilities_are_optional_and_absent_means_anything() -> None:
+    text = """
+models:
+  - {code: a, name: A, vendor: v, max_output_tokens: 1, price: {input: "1", output: "1"}, capabilities: {tools: false}}
+groups: [{name: g}]
+channels:
+  - {name: c, dialects: {openai_chat: "http://h/v1"}, secret: "env:K", models: {a: a}}
+"""
+    document = parse_catalog(text, "test")
+    limits = document.models[0].capabilities
+    assert limits is not None
+    assert (limits.tools, limits.images, limits.context_tokens) == (False, True, None)
+    assert document.channels[0].capabilities is None

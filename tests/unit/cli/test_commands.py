@@ -127,3 +127,14 @@ def test_usage_asks_what_it_was_told(recorder: Recorder) -> None:
 def test_command_starts_without_loading_the_http_client() -> None:
     code = "import sys, lumen.cli.main as m; m.create_app(); sys.exit('httpx' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_route_explain_sends_the_key_in_the_body_and_marks_the_chosen(recorder: Recorder) -> None:
+    candidate = {"channel": "c2", "model": "m", "priority": 0, "weight": 1, "in_flight": 0, "upstream_model": "u"}
+    chosen = {**candidate, "is_chosen": True, "reason": "chosen"}
+    edge = {"edge": "w1", "catalog_revision": 3, "problem": None, "candidates": [chosen]}
+    recorder.answer = {"model": "m", "group": "g", "account": "a", "refusal": None, "edges": [edge]}
+    result = recorder.run("route", "explain", "--key", "sk-lumen-x", "--model", "m")
+    assert result.exit_code == 0, result.output
+    assert recorder.calls == [("POST", "/admin/v1/route/explain", {"key": "sk-lumen-x", "model": "m", "text": ""})]
+    assert "*  c2" in result.stdout
