@@ -10,10 +10,6 @@ from lumen.money.usage import TokenUsage
 from tests.unit.catalog.catalogs import catalog, channel, group, issue_example, model
 
 
-def usable(_: Channel) -> bool:
-    return True
-
-
 def resolution(*channels: Channel) -> Resolution:
     table = RouteTable(catalog([model("m")], [group("g")], list(channels)), 7)
     found = table.resolve("g", "m")
