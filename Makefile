@@ -9,7 +9,7 @@ CHAOS_REQUESTS := 1500
 CODE := lumen services simulator deploy tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check format lint types imports protos protos-check chaos bench bench-billing clean
+.PHONY: help setup run test test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-billing clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -55,6 +55,12 @@ protos-check: setup ## the committed stubs are what the .proto files generate
 	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I. --python_out="$$out" --pyi_out="$$out" --grpc_python_out="$$out" --mypy_grpc_out="$$out" protos/*.proto && \
 	for file in "$$out"/protos/*; do cmp "$$file" "protos/$$(basename "$$file")" || { echo "run: make protos" >&2; exit 1; }; done
+
+helm-check: setup ## the Helm chart, alert rules and dashboards, without a cluster (fetches helm, checkov, promtool once)
+	@$(BIN)/python -m deploy.helm.checks
+
+secret-scan: setup ## no secret among the files that git tracks
+	@$(BIN)/python -m deploy.helm.checks secret-scan
 
 chaos: setup ## every chaos scenario with thousands of requests, and the table of what clients saw and what was charged
 	$(BIN)/pytest tests/chaos --chaos-requests $(CHAOS_REQUESTS) -n 0 --timeout 900

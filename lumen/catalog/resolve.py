@@ -3,16 +3,15 @@
 A model belongs to a group when one of the group's globs matches its code and at least one channel serves the pair: what
 no channel can serve is neither listed nor found.
 
-Order of attempts: the lowest priority number first; within one priority, weighted random without replacement.
+Which of the targets is tried first is the edge's to say (`services/edge/routing`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from random import Random
 from typing import Any
 
 from lumen.catalog.document import Catalog, Channel, Group, Model
@@ -91,21 +90,6 @@ class RouteTable:
 def matches(group: Group, code: str) -> bool:
     """Whether the group's codes and globs (`*`, `?`, `[...]`, case matters) cover the model."""
     return any(fnmatchcase(code, pattern) for pattern in group.models)
-
-
-def select(resolution: Resolution, random: Random, *, is_usable: Callable[[Channel], bool]) -> list[Target]:
-    """The targets to attempt, in order: the usable ones, lowest priority number first, weighted random within a
-    priority. Empty when there is none."""
-    candidates = [target for target in resolution.targets if is_usable(target.channel)]
-    if len(candidates) < 2:
-        return candidates
-    # Efraimidis and Spirakis (2006): sorting by u^(1/weight), largest first, is weighted sampling without replacement.
-    keyed = [
-        (target.channel.priority, -(random.random() ** (1 / target.channel.weight)), position, target)
-        for position, target in enumerate(candidates)
-    ]
-    keyed.sort(key=lambda item: item[:3])
-    return [target for *_, target in keyed]
 
 
 def resolution_to_json(resolution: Resolution) -> bytes:

@@ -110,9 +110,10 @@ class KeyCache:
         if entry.epoch == self._epoch and self._is_watched:
             self._entries.move_to_end(digest)  # the least recently used go first
             return entry.key
-        return entry.key if self._now() < self._unreachable_until and self._may_serve_stale() else None
+        return entry.key if self._now() < self._unreachable_until and self.may_serve_stale() else None
 
-    def _may_serve_stale(self) -> bool:
+    def may_serve_stale(self) -> bool:
+        """Whether auth was heard of recently enough."""
         return self._now() - self._contact_at < self._stale_s_max
 
     async def authenticate(self, digest: bytes) -> ApiKey | None:
@@ -132,7 +133,7 @@ class KeyCache:
 
     def _stale_or_raise(self, digest: bytes, error: grpc.aio.AioRpcError | AuthUnreachable) -> ApiKey | None:
         entry = self._entries.get(digest)
-        if entry is not None and entry.key is not None and self._may_serve_stale():
+        if entry is not None and entry.key is not None and self.may_serve_stale():
             self._unreachable_until = self._now() + _UNREACHABLE_TTL_S
             return entry.key
         if isinstance(error, AuthUnreachable):

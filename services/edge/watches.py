@@ -85,10 +85,14 @@ class AuthWatch:
         self._on_credit = on_credit
         self._on_recall = on_recall
         self._is_connected = False
-        self._heard_at = 0.0
+        self._has_connected = False
 
     def problem(self) -> str | None:
-        return None if self._is_connected else "no watch stream from auth"
+        """Why this edge should get no requests: it never heard from auth, or so long ago that it serves no key from its
+        cache any more. Until then an auth that is away stops nobody, and no edge leaves the load balancer for it."""
+        if self._is_connected or (self._has_connected and self._keys.may_serve_stale()):
+            return None
+        return "no watch stream from auth"
 
     async def run(self) -> None:
         await _follow("auth", self._open, self._on_event, self._lost)
@@ -102,7 +106,7 @@ class AuthWatch:
 
     def _on_event(self, event: auth_pb2.WatchEvent) -> None:
         if not self._is_connected:
-            self._is_connected = True
+            self._is_connected = self._has_connected = True
             self._keys.on_watch_connected()
         self._keys.on_stamp(event.stamp)
         self._metrics.watch_age.labels("auth").set(event.stamp.view_age_ms / 1000)

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
-from random import Random
-
-import pytest
 
 from lumen.catalog.document import Channel
-from lumen.catalog.resolve import Resolution, RouteTable, Target, resolution_from_json, resolution_to_json, select
+from lumen.catalog.resolve import Resolution, RouteTable, Target, resolution_from_json, resolution_to_json
 from lumen.money.usage import TokenUsage
 from tests.unit.catalog.catalogs import catalog, channel, group, issue_example, model
-
-
-def usable(_: Channel) -> bool:
-    return True
 
 
 def resolution(*channels: Channel) -> Resolution:
@@ -96,42 +88,11 @@ def test_model_that_no_channel_serves_is_not_listed_and_not_found() -> None:
     assert [found.code for found in table.models_of("g")] == ["m"]
 
 
-def test_lowest_priority_number_is_tried_first() -> None:
+def test_targets_are_ordered_by_priority() -> None:
     found = resolution(
         channel("third", "m", priority=9), channel("first", "m", priority=0), channel("second", "m", priority=1)
     )
-    for seed in range(20):
-        assert names(select(found, Random(seed), is_usable=usable)) == ["first", "second", "third"]
-
-
-def test_channels_that_are_not_usable_are_left_out() -> None:
-    found = resolution(
-        channel("anthropic", "m", dialects={"anthropic_messages": "http://h"}, priority=1),
-        channel("both", "m", dialects={"anthropic_messages": "http://h", "openai_chat": "http://h/v1"}),
-        channel("down", "m"),
-    )
-    picked = select(found, Random(1), is_usable=lambda candidate: candidate.name != "down")
-    assert names(picked) == ["both", "anthropic"]
-    assert select(found, Random(1), is_usable=lambda candidate: False) == []
-
-
-def test_load_within_a_priority_follows_the_weights() -> None:
-    found = resolution(
-        channel("a", "m", weight=1), channel("b", "m", weight=3), channel("spare", "m", priority=1, weight=99)
-    )
-    random = Random(4)
-    orders = [names(select(found, random, is_usable=usable)) for _ in range(4000)]
-    first = Counter(order[0] for order in orders)
-    assert first["b"] / first.total() == pytest.approx(0.75, abs=0.03)
-    assert all(order[2] == "spare" and sorted(order) == ["a", "b", "spare"] for order in orders)
-
-
-def test_second_choice_is_weighted_too() -> None:
-    found = resolution(channel("a", "m", weight=1), channel("b", "m", weight=1), channel("c", "m", weight=8))
-    random = Random(5)
-    orders = [names(select(found, random, is_usable=usable)) for _ in range(6000)]
-    second = Counter(order[1] for order in orders if order[0] == "a")
-    assert second["c"] / second.total() == pytest.approx(8 / 9, abs=0.04)
+    assert names(found.targets) == ["first", "second", "third"]
 
 
 def test_resolution_survives_json_with_its_rates() -> None:

@@ -9,6 +9,8 @@ from lumen.catalog.document import Catalog
 from lumen.catalog.parse import parse_catalog
 from lumen.catalog.resolve import RouteTable
 from lumen.money.usage import TokenUsage
+from lumen.protocols.dialects import CLIENT_DIALECTS, Dialect
+from lumen.protocols.translation import Translate, plan
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 NAMES = {
@@ -48,8 +50,11 @@ def test_local_serves_every_model_in_every_client_dialect() -> None:
     for code in NAMES:
         resolution = table.resolve("default", code)
         assert resolution is not None
-        dialects = {dialect for target in resolution.targets for dialect in target.channel.dialects}
-        assert dialects >= {"openai_chat", "openai_responses", "anthropic_messages"}
+        for target in resolution.targets:
+            plans = {client: plan(client, target.channel.dialects) for client in CLIENT_DIALECTS.values()}
+            # Of the relatives only Responses is translated.
+            translated = {client for client, planned in plans.items() if isinstance(planned, Translate)}
+            assert translated == (set() if target.channel.name == "simulator" else {Dialect.OPENAI_RESPONSES})
     simulator = table.catalog.channels[0]
     assert simulator.dialects["openai_responses"] == "http://127.0.0.1:7082/openai/v1"
     assert simulator.secret == "env:LUMEN_SIMULATOR_KEY"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from protos import auth_pb2
 from services.edge.key_cache import AuthUnreachable, KeyCache
+from services.edge.metrics import EdgeMetrics
+from services.edge.watches import AuthWatch
 
 KNOWN = b"k" * 32
 
@@ -61,3 +64,31 @@ async def test_the_least_recently_used_key_is_forgotten_first() -> None:
     await cache.authenticate(b"c" * 32)
     assert cache.lookup(b"a" * 32) is not None
     assert cache.lookup(b"b" * 32) is None
+
+
+async def test_an_edge_stays_ready_while_it_can_serve_from_its_cache() -> None:
+    now = [0.0]
+    cache = KeyCache(
+        Auth(),  # type: ignore[arg-type]
+        is_cached=True,
+        entries_max=10,
+        stale_s_max=120.0,
+        rpc_timeout_s=1.0,
+        now=lambda: now[0],
+    )
+    watch = AuthWatch(
+        Auth(),  # type: ignore[arg-type]
+        "lease",
+        cache,
+        EdgeMetrics(CollectorRegistry()),
+        on_credit=lambda account: None,
+        on_recall=lambda account: None,
+    )
+    assert watch.problem() is not None  # nothing has been heard yet
+    watch._on_event(auth_pb2.WatchEvent(heartbeat=auth_pb2.Heartbeat()))
+    assert watch.problem() is None
+    watch._lost()
+    now[0] = 119.0
+    assert watch.problem() is None
+    now[0] = 121.0
+    assert watch.problem() is not None
