@@ -133,11 +133,16 @@ async def money_of(account: Account, funds: int) -> Money:
 async def spend_all(
     edge: Edge, money: Money, least: int | None, cost_of: Callable[[Hold], int], rng: random.Random
 ) -> int:
-    """One client: request after request until it is refused. Returns how many were admitted."""
+    """One client: request after request until it has no credits left; a 503 (a busy machine) it repeats, as SDKs do.
+    Returns how many were admitted."""
     admitted = 0
     with contextlib.suppress(InsufficientCredits):
         while True:
-            hold = await edge.leases.hold(edge.key, HOLD, least)
+            try:
+                hold = await edge.leases.hold(edge.key, HOLD, least)
+            except CreditsUnavailable:
+                await asyncio.sleep(0.05)
+                continue
             money.admitted(hold)
             admitted += 1
             await asyncio.sleep(rng.random() * 0.01)  # the answer takes its time
