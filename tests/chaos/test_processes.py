@@ -24,8 +24,7 @@ _TAKEOVER_S_MAX = 15.0
         "billing",
         "nats",
         "valkey",
-        "clickhouse",
-        *(pytest.param(name, marks=LONG) for name in ("auth", "router")),
+        *(pytest.param(name, marks=LONG) for name in ("clickhouse", "auth", "router")),
     ],
 )
 def test_kill(scenario: Scenario, process: str) -> None:

@@ -82,6 +82,7 @@ async def test_entries_arriving_meanwhile_do_not_disturb_it(
     async def keep_using() -> None:
         while True:
             await world.use("acc-1", count=2)
+            await asyncio.sleep(0.01)  # a steady trickle: a flood would only measure the machine
 
     using = asyncio.create_task(keep_using())
     for _ in range(3):
