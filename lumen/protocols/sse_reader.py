@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
 from lumen.protocols.sse import frame_data, frames_end, split_frames
@@ -12,8 +10,6 @@ from lumen.protocols.stream_reader import UpstreamProtocolError
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 # CR LF CR LF
 _FRAME_END_BYTES_MAX = 4
-# What most reads are: one event of one line of data.
-_ORDINARY = re.compile(rb"(?:event: [^\r\n]*\n)?data: ([^\r\n]*)\n\n")
 
 
 class SseReader:
@@ -31,12 +27,13 @@ class SseReader:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Raises UpstreamProtocolError when an event grows beyond the limit."""
+        if not self._unfinished:
+            said = _only_line(data)
+            if said is not None:
+                return [said]
         complete = self.complete_frames(data)
         if not complete:
             return []
-        ordinary = _ORDINARY.fullmatch(complete)
-        if ordinary is not None:
-            return [ordinary[1]]
         return [said for frame in split_frames(complete) if (said := frame_data(frame)) is not None]
 
     def close(self) -> list[bytes]:
@@ -70,6 +67,19 @@ class SseReader:
         self._unfinished.clear()
         data = frame_data(rest)
         return rest if data is not None and _is_whole(data) else b""
+
+
+def _only_line(data: bytes) -> bytes | None:
+    """What most reads are: one event of one line of data, perhaps with its name before. None for anything else.
+
+    By searches: a regular expression for the same costs twice as much, on every delta.
+    """
+    if not data.endswith(b"\n\n") or b"\r" in data:
+        return None
+    start = data.find(b"\n") + 1 if data.startswith(b"event: ") else 0
+    if not data.startswith(b"data: ", start) or data.find(b"\n", start) != len(data) - 2:
+        return None
+    return data[start + 6 : -2]
 
 
 def _is_whole(data: bytes) -> bool:

@@ -81,11 +81,8 @@ class OpenAIChatStreamDecoder:
 
     def feed(self, data: bytes) -> list[Event]:
         """Raises UpstreamProtocolError when a frame grows beyond the limit."""
-        if _is_one_line(data) and not self._sse.has_unfinished:
-            self._read(data[6:-2])
-        else:
-            for said in self._sse.feed(data):
-                self._read(said)
+        for said in self._sse.feed(data):
+            self._read(said)
         return self._taken()
 
     def close(self) -> list[Event]:
@@ -278,8 +275,3 @@ class OpenAIChatStreamDecoder:
     def _fail(self, error: UpstreamStreamError | None) -> None:
         self._events.append(StreamFailed(error))
         self._is_ended = True
-
-
-def _is_one_line(data: bytes) -> bool:
-    """Whether a read is one event of one `data:` line, as most are; the reader would cost more than all the rest."""
-    return data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2 and data[-1] == 10 and b"\r" not in data
