@@ -6,6 +6,7 @@ LUMEN_HELM_BIN and LUMEN_PROMTOOL_BIN name other binaries.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import os
@@ -16,6 +17,8 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _HERE = Path(__file__).parent
@@ -61,11 +64,13 @@ class Tools:
         requirements = _HERE / "requirements.txt"
         home = self._root / f"python-{_digest(requirements)}"
         stamp = home / "complete"
-        if not stamp.exists():
-            _uv("venv", "--clear", "--python", sys.executable, str(home))
-            python = str(home / "bin" / "python")
-            _uv("pip", "install", "--require-hashes", "--python", python, "--requirement", str(requirements))
-            stamp.touch()
+        with _one_at_a_time(self._root / "python.lock"):
+            if not stamp.exists():
+                shutil.rmtree(home, ignore_errors=True)  # half of one, from an install that was interrupted
+                _uv("venv", "--python", sys.executable, str(home))
+                python = str(home / "bin" / "python")
+                _uv("pip", "install", "--require-hashes", "--python", python, "--requirement", str(requirements))
+                stamp.touch()
         return home / "bin" / "python"
 
     def promtool(self) -> Path:
@@ -87,6 +92,15 @@ class Tools:
             _run(["dpkg-deb", "--extract", str(package), f"{scratch}/x"], "promtool: dpkg-deb")
             _place(binary, (Path(scratch) / "x/usr/bin/promtool").read_bytes())
         return binary
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Among threads and processes: several checks want the same tool at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _digest(path: Path) -> str:
