@@ -19,6 +19,7 @@ from lumen.protocols.gemini_generate.usage import decode_usage as decode_gemini_
 from lumen.protocols.openai_chat.usage import decode_usage as decode_chat_usage
 from lumen.protocols.openai_responses.stream import finish_reason_of
 from lumen.protocols.openai_responses.usage import decode_usage as decode_responses_usage
+from lumen.protocols.provider_values import UNREADABLE
 from lumen.protocols.stream_reader import UpstreamProtocolError, UpstreamStreamError
 from lumen.protocols.upstream_errors import message_of
 from lumen.protocols.usage_counts import UsageReading
@@ -56,7 +57,7 @@ def read_answer(dialect: Dialect, body: bytes) -> Answer:
     if common is not None:
         try:
             found = common(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             found = None
         if found is not None:
             usage, reason, response_id = found
@@ -67,11 +68,11 @@ def read_answer(dialect: Dialect, body: bytes) -> Answer:
 def _read_any(dialect: Dialect, body: bytes) -> Answer:
     try:
         members = _members.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise UpstreamProtocolError(f"the answer is not a JSON object: {error}") from None
     try:
         return _READERS[dialect](members)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise UpstreamProtocolError(f"the answer has an unexpected shape: {error}") from None
 
 

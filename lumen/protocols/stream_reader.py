@@ -8,15 +8,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, ClassVar
 
-import msgspec
-
 from lumen.money.usage import TokenUsage
 from lumen.protocols.error_kinds import ApiError, ErrorKind
+from lumen.protocols.provider_values import UpstreamProtocolError as UpstreamProtocolError
+from lumen.protocols.provider_values import decode_object
 from lumen.protocols.upstream_errors import FAILED_MESSAGE, UpstreamMessage, message_of, sanitise, speaks_of_account
-
-
-class UpstreamProtocolError(Exception):
-    """The provider broke the protocol in a way that cannot be relayed."""
 
 
 class Verdict(Enum):
@@ -99,14 +95,9 @@ class StreamReader(ABC):
 
     def decode_object(self, data: bytes) -> dict[str, Any] | None:
         """None, and an anomaly, for what is no JSON object."""
-        try:
-            payload = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            payload = None
-        if isinstance(payload, dict):
-            return payload
-        self.anomalies += 1
-        return None
+        payload = decode_object(data)
+        self.anomalies += payload is None
+        return payload
 
     def fail(self, payload: Any) -> Verdict:
         self.error = UpstreamStreamError(message_of(payload))

@@ -85,19 +85,9 @@ def translate_request(
     return request, _REQUEST_ENCODERS[upstream](request, target)
 
 
-def translate_answer(
-    upstream: Dialect, body: bytes, issuer: str, reply: Reply, client: Dialect
-) -> tuple[Response, bytes]:
-    """A single answer with status 200 and no error in it -> the canonical one and the client's.
-
-    `issuer`: the vendor of the model. Raises UpstreamProtocolError for what is no complete answer.
-    """
-    response = decode_answer(upstream, body, issuer)
-    return response, encode_answer(client, response, reply)
-
-
 def decode_answer(upstream: Dialect, body: bytes, issuer: str) -> Response:
-    """The first half of `translate_answer`: usage may be missing and supplied before the second."""
+    """A single answer with status 200 and no error in it; its usage may be missing and is then supplied before
+    `encode_answer`. `issuer`: the vendor of the model. Raises UpstreamProtocolError for what is no complete answer."""
     return _RESPONSE_DECODERS[upstream](body, issuer)
 
 

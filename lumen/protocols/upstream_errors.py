@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from lumen.protocols.error_kinds import ApiError, ErrorKind
+from lumen.protocols.provider_values import UNREADABLE
 
 MESSAGE_CHARS_MAX = 2000
 _BODY_BYTES_MAX = 64 * 1024
@@ -130,7 +131,7 @@ def parse_message(body: bytes) -> UpstreamMessage:
     """Never raises; what is not JSON says nothing."""
     try:
         return message_of(msgspec.json.decode(body)) if len(body) <= _BODY_BYTES_MAX else UpstreamMessage()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return UpstreamMessage()
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from lumen.protocols.errors import ApiError, ErrorKind, read_upstream_error
 from lumen.protocols.retry_after import retry_after_s
+from lumen.protocols.stream_reader import UpstreamStreamError
 from services.edge.exchanges import AttemptFailed
 from services.edge.provider_workers.transport import UpstreamFailure, UpstreamResponse, UpstreamTimeout
 from services.edge.upstream_body import read_error_body
@@ -26,6 +27,20 @@ def transport_failure(error: UpstreamFailure) -> AttemptFailed:
     else:
         failed = AttemptFailed(error.reason, ApiError(ErrorKind.UPSTREAM_FAILED, "The provider could not be reached."))
     failed.__cause__ = error
+    return failed
+
+
+def error_inside(error: UpstreamStreamError, reason: str) -> AttemptFailed:
+    """The provider said 200, and then that it failed."""
+    return AttemptFailed(reason, error.api_error(), status=200, is_account_fault=error.is_account_fault)
+
+
+def unusable(failure: Exception | None, message: str) -> AttemptFailed:
+    """An answer of which nothing has been sent on: it did not come whole, or `message`."""
+    if isinstance(failure, UpstreamFailure):
+        return transport_failure(failure)
+    failed = AttemptFailed("protocol", ApiError(ErrorKind.UPSTREAM_FAILED, message))
+    failed.__cause__ = failure
     return failed
 
 

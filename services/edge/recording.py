@@ -53,6 +53,15 @@ class Recording:
             server_tool_requests=prompt.server_tool_requests,
         )
 
+    def complete(
+        self, call: Call, reported: TokenUsage | None, output_bytes: Callable[[], int]
+    ) -> tuple[TokenUsage, bool]:
+        """(what an answer that came whole is charged, whether some of it is estimated). `output_bytes` is only asked
+        where the provider did not report its output."""
+        if reported is not None and reported.output is not None:
+            return reported, False
+        return self.estimate(call, reported, output_bytes()), True
+
     def record(
         self,
         call: Call,

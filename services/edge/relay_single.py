@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 from lumen.catalog.resolve import Target
 from lumen.ledger.entries import Attempt
-from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.stream_reader import UpstreamProtocolError
 from services.edge.calls import Call
 from services.edge.client_connection import ClientConnection
-from services.edge.exchanges import AttemptFailed, UpstreamMessage
-from services.edge.failures import transport_failure
-from services.edge.provider_workers.transport import UpstreamFailure, UpstreamResponse
+from services.edge.exchanges import UpstreamMessage
+from services.edge.failures import error_inside, unusable
+from services.edge.provider_workers.transport import UpstreamResponse
 from services.edge.recording import Recording, until_recorded
 from services.edge.settings import EdgeSettings
 from services.edge.upstream_body import read_whole
@@ -20,6 +19,7 @@ from services.edge.wires import wire_for
 
 _CONTENT_TYPE = b"content-type"
 _JSON = b"application/json"
+_BROKEN = "The provider's answer is broken."
 
 
 class SingleExchange:
@@ -49,21 +49,16 @@ class SingleExchange:
         if response is None or failure is not None:
             if self.client.is_gone:
                 return self._record_abandoned(target)
-            raise transport_failure(failure) if isinstance(failure, UpstreamFailure) else _broken(failure)
+            raise unusable(failure, _BROKEN)
         call.ttft_us = call.elapsed_us()
         body = self._body
         try:
             answer = self._wire.read_answer(body)
         except UpstreamProtocolError as error:
-            raise _broken(error) from error
+            raise unusable(error, _BROKEN) from error
         if answer.error is not None:
-            raise AttemptFailed(
-                "error_body", answer.error.api_error(), status=200, is_account_fault=answer.error.is_account_fault
-            )
-        usage = answer.usage
-        is_estimated = usage is None or usage.output is None
-        if usage is None or is_estimated:
-            usage = self._recording.estimate(call, usage, self._wire.answer_text_bytes(body))
+            raise error_inside(answer.error, "error_body")
+        usage, is_estimated = self._recording.complete(call, answer.usage, lambda: self._wire.answer_text_bytes(body))
         client_body = self._wire.client_body(body, usage)
         recorded = self._recording.record(
             call,
@@ -86,9 +81,3 @@ class SingleExchange:
             self._call, target, usage, status=499, reason="client_gone", is_estimated=True, is_billable=False
         )
         return "client_gone"
-
-
-def _broken(cause: Exception | None) -> AttemptFailed:
-    failed = AttemptFailed("protocol", ApiError(ErrorKind.UPSTREAM_FAILED, "The provider's answer is broken."))
-    failed.__cause__ = cause
-    return failed

@@ -19,7 +19,7 @@ from lumen.protocols.errors import ApiError, ErrorKind, encode_stream_error
 from services.edge.calls import Call
 from services.edge.client_connection import ClientConnection
 from services.edge.exchanges import AttemptFailed, UpstreamMessage
-from services.edge.failures import transport_failure
+from services.edge.failures import error_inside, unusable
 from services.edge.keepalive import Keepalives
 from services.edge.provider_workers.transport import UpstreamFailure, UpstreamResponse
 from services.edge.recording import Recording, until_recorded
@@ -93,10 +93,8 @@ class StreamExchange:
 
     async def _complete(self, target: Target, response: UpstreamResponse) -> str:
         call, tap = self._call, self._tap
-        usage = tap.usage
-        is_estimated = usage is None or usage.output is None
-        if usage is None or is_estimated:
-            usage = self._recording.estimate(call, usage, tap.output_bytes)
+        usage, is_estimated = self._recording.complete(call, tap.usage, lambda: tap.output_bytes)
+        if is_estimated:
             tap.supply_usage(usage)
         recorded = self._recording.record(
             call,
@@ -167,9 +165,5 @@ class StreamExchange:
 
 def _nothing_sent(tap: Tap, failure: Exception | None) -> AttemptFailed:
     if tap.error is not None:
-        return AttemptFailed(
-            "error_event", tap.error.api_error(), status=200, is_account_fault=tap.error.is_account_fault
-        )
-    if isinstance(failure, UpstreamFailure):
-        return transport_failure(failure)
-    return AttemptFailed("protocol", ApiError(ErrorKind.UPSTREAM_FAILED, "The provider's stream is broken."))
+        return error_inside(tap.error, "error_event")
+    return unusable(failure, "The provider's stream is broken.")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from lumen.protocols.anthropic_messages.content_decoder import decode_citation
 from lumen.protocols.anthropic_messages.finish import decode_explanation, decode_finish
 from lumen.protocols.anthropic_messages.usage import decode_usage
@@ -14,17 +12,15 @@ from lumen.protocols.arguments import arguments_text
 from lumen.protocols.canonical.content import Block, Opaque, Reasoning, Refusal, Seal, Text, ToolCall
 from lumen.protocols.canonical.response import Response
 from lumen.protocols.dialects import Dialect
+from lumen.protocols.provider_values import answer_object
 from lumen.protocols.stream_reader import UpstreamProtocolError
 from lumen.protocols.usage_counts import UsageReading
 
 
 def decode_response(body: bytes, issuer: str) -> Response:
     """`issuer`: the vendor of the model, whose seals these are. Raises UpstreamProtocolError for no such answer."""
-    try:
-        message = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamProtocolError(f"the answer is not JSON: {error}") from None
-    content = message.get("content") if isinstance(message, dict) else None
+    message = answer_object(body)
+    content = message.get("content")
     if not isinstance(content, list):
         raise UpstreamProtocolError("the answer has no content")
     decoded = [decode_block(block, issuer) for block in content]

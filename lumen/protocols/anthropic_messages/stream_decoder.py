@@ -41,6 +41,7 @@ from lumen.protocols.canonical.events import (
     TextDelta,
     UsageReported,
 )
+from lumen.protocols.provider_values import UNREADABLE
 from lumen.protocols.sse_reader import FRAME_BYTES_MAX, SseReader
 from lumen.protocols.stream_reader import UpstreamStreamError
 from lumen.protocols.upstream_errors import message_of
@@ -85,7 +86,7 @@ class AnthropicStreamDecoder:
         try:
             event = _decode(said)
             kind = event.get("type")
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError):
+        except (*UNREADABLE, AttributeError):
             self.anomalies += said.strip() != _DONE
             return
         if self._is_ended:

@@ -10,6 +10,7 @@ from typing import Any
 
 from lumen.protocols.canonical.content import Citation, Extras
 from lumen.protocols.dialects import Dialect
+from lumen.protocols.provider_values import text_or_empty
 
 
 def citations_of(candidate: Mapping[str, Any], text: str) -> list[Citation]:
@@ -28,7 +29,7 @@ def _grounding(metadata: Any, data: bytes) -> Iterator[Citation]:
     for support in _objects(metadata.get("groundingSupports")):
         segment = support.get("segment")
         segment = segment if isinstance(segment, dict) else {}
-        said = _text(segment.get("text"))
+        said = text_or_empty(segment.get("text"))
         start, end = _offsets(data, segment.get("startIndex", 0), segment.get("endIndex"), said)
         indices = support.get("groundingChunkIndices")
         for index in indices if isinstance(indices, list) else ():
@@ -44,13 +45,13 @@ def _recitation(metadata: Any, data: bytes) -> Iterator[Citation]:
     for source in _objects(metadata.get("citations") or metadata.get("citationSources")):
         start, end = _offsets(data, source.get("startIndex", 0), source.get("endIndex"), "")
         extras = Extras(Dialect.GEMINI_GENERATE, {"citation": source})
-        yield Citation(_text(source.get("uri")), _text(source.get("title")), "", start, end, extras)
+        yield Citation(text_or_empty(source.get("uri")), text_or_empty(source.get("title")), "", start, end, extras)
 
 
 def _place(chunk: Mapping[str, Any]) -> tuple[str, str]:
     for kind in ("web", "retrievedContext", "maps", "image"):
         if isinstance(place := chunk.get(kind), dict):
-            return _text(place.get("uri") or place.get("sourceUri")), _text(place.get("title"))
+            return text_or_empty(place.get("uri") or place.get("sourceUri")), text_or_empty(place.get("title"))
     return "", ""
 
 
@@ -69,7 +70,3 @@ def _offsets(data: bytes, start: Any, end: Any, said: str) -> tuple[int | None, 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
     return [entry if isinstance(entry, dict) else {} for entry in value] if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

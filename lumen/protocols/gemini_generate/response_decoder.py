@@ -7,20 +7,15 @@ import msgspec
 from lumen.protocols.canonical.events import Event
 from lumen.protocols.canonical.response import Response, StreamDidNotFinish, fold
 from lumen.protocols.gemini_generate.answer_reader import AnswerReader
+from lumen.protocols.provider_values import answer_object
 from lumen.protocols.stream_reader import UpstreamProtocolError
 
 
 def decode_response(body: bytes, issuer: str) -> Response:
     """Raises UpstreamProtocolError for what is no answer, or one that the model spoilt."""
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamProtocolError(f"the answer is not JSON: {error}") from None
-    if not isinstance(answer, dict):
-        raise UpstreamProtocolError("the answer is not a JSON object")
     reader = AnswerReader(issuer)
     events: list[Event] = []
-    reader.read(answer, events)
+    reader.read(answer_object(body), events)
     reader.close(events)
     try:
         response = fold(events)

@@ -6,6 +6,7 @@ import msgspec
 
 from lumen.protocols.canonical.events import Event
 from lumen.protocols.gemini_generate.answer_reader import AnswerReader, PlainChunk
+from lumen.protocols.provider_values import UNREADABLE
 from lumen.protocols.sse_reader import FRAME_BYTES_MAX, SseReader
 from lumen.protocols.stream_reader import UpstreamStreamError
 from lumen.protocols.upstream_errors import message_of
@@ -53,7 +54,7 @@ class GeminiStreamDecoder:
             return
         try:
             chunk = _plain.decode(said)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             self._read_any(said, events)
             return
         self._answer.read_plain(chunk, events)
@@ -61,7 +62,7 @@ class GeminiStreamDecoder:
     def _read_any(self, said: bytes, events: list[Event]) -> None:
         try:
             payload = msgspec.json.decode(said)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             payload = None
         if isinstance(payload, dict):
             self._answer.read(payload, events)

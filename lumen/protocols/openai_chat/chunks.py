@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from lumen.protocols.provider_values import UNREADABLE
+
 
 class Delta(msgspec.Struct, gc=False):
     content: Any = None
@@ -47,7 +49,7 @@ def decode_chunk(data: bytes) -> Chunk | None:
     """None for what is none: `[DONE]`, or nothing that can be read."""
     try:
         return _chunks.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 

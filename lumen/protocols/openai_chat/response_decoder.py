@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from lumen.money.usage import TokenUsage
 from lumen.protocols.arguments import arguments_text
 from lumen.protocols.canonical.content import Block, Reasoning, Refusal, Text, ToolCall, ToolKind
@@ -19,6 +17,7 @@ from lumen.protocols.openai_chat.citations import decode_annotations
 from lumen.protocols.openai_chat.finish import decode_finish, is_failure
 from lumen.protocols.openai_chat.tools_decoder import google_seal
 from lumen.protocols.openai_chat.usage import decode_usage
+from lumen.protocols.provider_values import answer_object, text_or_none
 from lumen.protocols.stream_reader import UpstreamProtocolError
 
 
@@ -27,10 +26,7 @@ def decode_response(body: bytes, issuer: str) -> Response:
 
     The wire itself says whose its seals are (`extra_content.google`), so `issuer` changes nothing.
     """
-    try:
-        members = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamProtocolError(f"the answer is not JSON: {error}") from None
+    members = answer_object(body)
     choice = _first_choice(members)
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -58,8 +54,8 @@ def decode_response(body: bytes, issuer: str) -> Response:
     )
 
 
-def _first_choice(members: Any) -> dict[str, Any]:
-    choices = members.get("choices") if isinstance(members, dict) else None
+def _first_choice(members: Mapping[str, Any]) -> dict[str, Any]:
+    choices = members.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise UpstreamProtocolError("the answer has no choices")
     return choices[0]
@@ -127,11 +123,6 @@ def content_text(content: Any) -> str:
     if not isinstance(content, list):
         return ""
     return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
-
-
-def text_or_none(value: Any) -> str | None:
-    """None for what is no string, or an empty one."""
-    return value if isinstance(value, str) and value else None
 
 
 def as_text(arguments: Any) -> str:

@@ -34,9 +34,10 @@ from lumen.protocols.canonical.events import (
 from lumen.protocols.openai_chat.chunks import Choice, Chunk, Delta, decode_chunk, is_error
 from lumen.protocols.openai_chat.citations import decode_annotations
 from lumen.protocols.openai_chat.finish import decode_finish, is_failure
-from lumen.protocols.openai_chat.response_decoder import CallIds, as_text, content_text, text_or_none
+from lumen.protocols.openai_chat.response_decoder import CallIds, as_text, content_text
 from lumen.protocols.openai_chat.tools_decoder import google_seal
 from lumen.protocols.openai_chat.usage import decode_usage
+from lumen.protocols.provider_values import text_or_none
 from lumen.protocols.sse_reader import FRAME_BYTES_MAX, SseReader
 from lumen.protocols.stream_reader import UpstreamStreamError
 from lumen.protocols.upstream_errors import UpstreamMessage, parse_message

@@ -6,6 +6,7 @@ from typing import Any
 
 from lumen.protocols.canonical.content import Citation
 from lumen.protocols.openai_responses.members import own_extras, own_members
+from lumen.protocols.provider_values import text_or_empty
 
 
 def decode_annotations(annotations: Any) -> tuple[Citation, ...]:
@@ -18,8 +19,8 @@ def decode_annotations(annotations: Any) -> tuple[Citation, ...]:
 def decode_annotation(annotation: dict[str, Any]) -> Citation:
     start, end = annotation.get("start_index"), annotation.get("end_index")
     return Citation(
-        url=_text(annotation.get("url")),
-        title=_text(annotation.get("title") or annotation.get("filename")),
+        url=text_or_empty(annotation.get("url")),
+        title=text_or_empty(annotation.get("title") or annotation.get("filename")),
         start=start if isinstance(start, int) else None,
         end=end if isinstance(end, int) else None,
         extras=own_extras(annotation),
@@ -44,7 +45,3 @@ def _encode_annotation(citation: Citation, text_chars: int) -> dict[str, Any] | 
         "url": citation.url,
         "title": citation.title,
     }
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -14,6 +14,7 @@ from lumen.protocols.canonical.events import FinishReason
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.openai_responses.citations import decode_annotations
 from lumen.protocols.openai_responses.input_items import LOCAL_SHELL, reasoning_text
+from lumen.protocols.provider_values import text_or_empty
 
 _FINISH_REASONS: Mapping[str, FinishReason] = {
     "max_output_tokens": FinishReason.LENGTH,
@@ -48,14 +49,14 @@ def decode_output_part(part: Any) -> Text | Refusal | None:
     if not isinstance(part, dict) or part.get("type") == "reasoning_text":
         return None
     if part.get("type") == "refusal":
-        refusal = _text(part.get("refusal"))
+        refusal = text_or_empty(part.get("refusal"))
         return Refusal(refusal) if refusal else None
-    text, citations = _text(part.get("text")), decode_annotations(part.get("annotations"))
+    text, citations = text_or_empty(part.get("text")), decode_annotations(part.get("annotations"))
     return Text(text, citations) if text or citations else None
 
 
 def _decode_reasoning(item: Mapping[str, Any], issuer: str) -> Reasoning | None:
-    text, sealed = reasoning_text(item), _text(item.get("encrypted_content"))
+    text, sealed = reasoning_text(item), text_or_empty(item.get("encrypted_content"))
     return Reasoning(text, Seal(issuer, sealed) if sealed else None) if text or sealed else None
 
 
@@ -65,20 +66,16 @@ def decode_call(item: Mapping[str, Any], kind: ToolKind) -> ToolCall:
         case ToolKind.LOCAL_SHELL:
             name, arguments = LOCAL_SHELL, arguments_text(item.get("action"))
         case ToolKind.CUSTOM:
-            name, arguments = _text(item.get("name")), _text(item.get("input"))
+            name, arguments = text_or_empty(item.get("name")), text_or_empty(item.get("input"))
         case _:
-            name, arguments = _text(item.get("name")), _arguments(item.get("arguments"))
-    call_id = _text(item.get("call_id")) or _text(item.get("id"))
+            name, arguments = text_or_empty(item.get("name")), _arguments(item.get("arguments"))
+    call_id = text_or_empty(item.get("call_id")) or text_or_empty(item.get("id"))
     return ToolCall(call_id, name, arguments, kind, namespace if isinstance(namespace, str) else None)
 
 
 def _arguments(value: Any) -> str:
     """Some relatives send them as an object."""
-    return arguments_text(value) if isinstance(value, dict) else _text(value)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return arguments_text(value) if isinstance(value, dict) else text_or_empty(value)
 
 
 def finish_reason(raw: str, *, has_calls: bool, has_refusal: bool) -> FinishReason:

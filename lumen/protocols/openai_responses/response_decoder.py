@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from lumen.protocols.canonical.content import Block, Refusal, ToolCall
 from lumen.protocols.canonical.response import Response
 from lumen.protocols.openai_responses.output_items import decode_output_item, finish_reason
 from lumen.protocols.openai_responses.stream import finish_reason_of
 from lumen.protocols.openai_responses.usage import decode_usage
+from lumen.protocols.provider_values import answer_object, text_or_none
 from lumen.protocols.stream_reader import UpstreamProtocolError
 from lumen.protocols.usage_counts import UsageReading
 
@@ -20,11 +19,8 @@ _ENDED = frozenset({"", "completed", "incomplete"})
 
 def decode_response(body: bytes, issuer: str) -> Response:
     """Raises UpstreamProtocolError for what is no finished answer. `issuer`: the vendor of the model."""
-    try:
-        members = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamProtocolError(f"the answer is not a JSON object: {error}") from None
-    if not isinstance(members, dict) or not isinstance(members.get("output"), list):
+    members = answer_object(body)
+    if not isinstance(members.get("output"), list):
         raise UpstreamProtocolError("the answer has no output")
     status = text_or_none(members.get("status")) or ""
     if status not in _ENDED:
@@ -56,7 +52,3 @@ def _blocks(output: list[Any], issuer: str) -> tuple[Block, ...]:
 def read_usage(members: Any) -> UsageReading:
     """What is no object is an anomaly; null is not reported."""
     return decode_usage(members) if isinstance(members, dict) else UsageReading(None, int(members is not None))
-
-
-def text_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

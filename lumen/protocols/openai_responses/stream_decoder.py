@@ -22,9 +22,10 @@ from lumen.protocols.canonical.events import (
     UsageReported,
 )
 from lumen.protocols.openai_responses.output_items import decode_output_part, finish_reason
-from lumen.protocols.openai_responses.response_decoder import read_usage, text_or_none
+from lumen.protocols.openai_responses.response_decoder import read_usage
 from lumen.protocols.openai_responses.stream import finish_reason_of
 from lumen.protocols.openai_responses.stream_blocks import Blocks
+from lumen.protocols.provider_values import UNREADABLE, decode_object, text_or_none
 from lumen.protocols.sse_reader import FRAME_BYTES_MAX, SseReader
 from lumen.protocols.stream_reader import UpstreamStreamError
 from lumen.protocols.upstream_errors import message_of
@@ -82,7 +83,7 @@ class ResponsesStreamDecoder:
                 break
             try:
                 frame = _frames.decode(data)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            except UNREADABLE:
                 self._read_odd(data)
                 continue
             kind = _PART_DELTAS.get(frame.type)
@@ -101,7 +102,7 @@ class ResponsesStreamDecoder:
         if data.strip() == b"[DONE]":
             return
         self._blocks.anomalies += 1
-        event = _object(data)
+        event = decode_object(data)
         if event is not None and event.get("error"):
             self._fail(event)
 
@@ -112,9 +113,9 @@ class ResponsesStreamDecoder:
             self._read_other_delta(frame)
         elif kind in _READERS:
             self._start()
-            self._read_part(frame, _object(data))
+            self._read_part(frame, decode_object(data))
         elif kind is None or kind in _STARTS or kind in _ENDS or kind in _FAILURES:
-            self._read_lifecycle(kind, _object(data))
+            self._read_lifecycle(kind, decode_object(data))
 
     def _read_other_delta(self, frame: _Frame) -> None:
         if not frame.delta:
@@ -214,11 +215,3 @@ _READERS: Mapping[str | None, Callable[[Blocks, _Frame, Mapping[str, Any]], None
     "response.content_part.done": _read_part_done,
     "response.output_text.annotation.added": _read_annotation,
 }
-
-
-def _object(data: bytes) -> dict[str, Any] | None:
-    try:
-        value = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None

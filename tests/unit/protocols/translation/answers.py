@@ -16,7 +16,7 @@ from lumen.protocols.canonical.response import Response
 from lumen.protocols.codec import Reply
 from lumen.protocols.dialects import CLIENT_DIALECTS, Dialect
 from lumen.protocols.translating_tap import TranslatingTap
-from lumen.protocols.translation import stream_decoder, stream_encoder, translate_answer
+from lumen.protocols.translation import decode_answer, encode_answer, stream_decoder, stream_encoder
 from tests.unit.protocols.frames import payloads
 from tests.unit.protocols.grammar import assert_grammatical
 
@@ -102,7 +102,8 @@ def client_stream(upstream: Dialect, behaviour: str, client: Dialect) -> bytes:
 
 
 def client_single(upstream: Dialect, behaviour: str, client: Dialect) -> tuple[Response, bytes]:
-    return translate_answer(upstream, single(upstream, behaviour), ISSUERS[upstream], reply(client), client)
+    response = decode_answer(upstream, single(upstream, behaviour), ISSUERS[upstream])
+    return response, encode_answer(client, response, reply(client))
 
 
 def golden_path(upstream: Dialect, behaviour: str, client: Dialect) -> Path:

@@ -10,7 +10,7 @@ import pytest
 
 from lumen.protocols.canonical.response import Response, fold
 from lumen.protocols.dialects import Dialect
-from lumen.protocols.translation import translate_answer
+from lumen.protocols.translation import decode_answer
 from tests.unit.protocols.translation import answers
 from tests.unit.protocols.translation.answers import CLIENTS, GOLDEN, ISSUERS
 
@@ -40,7 +40,7 @@ def test_a_providers_stream_folds_into_its_single_answer(upstream: Dialect, beha
 def test_a_clients_stream_says_what_its_single_answer_says(upstream: Dialect, behaviour: str, client: Dialect) -> None:
     streamed = answers.client_stream(upstream, behaviour, client)
     _, single = answers.client_single(upstream, behaviour, client)
-    decoded, _ = translate_answer(client, single, ISSUERS[client], answers.reply(client), client)
+    decoded = decode_answer(client, single, ISSUERS[client])
     assert without_ids(fold(answers.events_of(client, [streamed]))) == without_ids(decoded)
 
 
@@ -57,7 +57,7 @@ def test_no_golden_file_is_left_over() -> None:
 @by_client
 def test_usage_reaches_the_client_whole(upstream: Dialect, behaviour: str, client: Dialect) -> None:
     response, single = answers.client_single(upstream, behaviour, client)
-    decoded, _ = translate_answer(client, single, ISSUERS[client], answers.reply(client), client)
+    decoded = decode_answer(client, single, ISSUERS[client])
     assert response.usage is not None
     assert decoded.usage is not None
     assert decoded.usage.prompt_tokens() == response.usage.prompt_tokens()

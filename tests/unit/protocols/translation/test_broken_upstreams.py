@@ -12,7 +12,7 @@ import pytest
 
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.stream_reader import UpstreamProtocolError
-from lumen.protocols.translation import translate_answer
+from lumen.protocols.translation import decode_answer, encode_answer
 from tests.unit.protocols.frames import payloads
 from tests.unit.protocols.translation import answers
 from tests.unit.protocols.translation.answers import CLIENTS, ISSUERS
@@ -70,7 +70,8 @@ def test_a_spoilt_single_answer_is_read_or_refused(upstream: Dialect, behaviour:
         body = json.dumps(spoilt(single, Random(seed))).encode()
         for client in CLIENTS:
             try:
-                _, encoded = translate_answer(upstream, body, ISSUERS[upstream], answers.reply(client), client)
+                response = decode_answer(upstream, body, ISSUERS[upstream])
+                encoded = encode_answer(client, response, answers.reply(client))
             except UpstreamProtocolError:
                 continue
             except Exception as error:
