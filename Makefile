@@ -9,7 +9,7 @@ CHAOS_REQUESTS := 1500
 CODE := lumen services simulator deploy tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-billing clean
+.PHONY: help setup run test test-slow test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-billing clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -26,11 +26,14 @@ $(STAMP): pyproject.toml uv.lock
 run: setup ## start the whole of Lumen on this machine, with a demo account and key (Ctrl-C stops it)
 	@$(BIN)/lumen up
 
-# By module, in the order of collection: the slow ones with engines first, the many small ones fill the end.
-PYTEST_SPREAD := -n 2 --dist loadscope --no-loadscope-reorder
+# In groups (tests/conftest.py), in the order of collection: the slow ones with engines first, the many small ones fill the end.
+PYTEST_SPREAD := -n 2 --dist loadgroup --no-loadscope-reorder
 
-test: setup ## unit, contract, integration, e2e and short chaos tests on real engines (minutes)
-	$(BIN)/pytest $(PYTEST_SPREAD) -m "not long"
+test: setup ## unit, contract, integration, e2e and short chaos tests on real engines (under 5 minutes on 2 cores)
+	$(BIN)/pytest $(PYTEST_SPREAD) -m "not slow and not long"
+
+test-slow: setup ## the tests that `make test` leaves to CI, seconds to half a minute each
+	$(BIN)/pytest $(PYTEST_SPREAD) -m "slow and not long"
 
 test-all: setup ## everything, with the long tests
 	$(BIN)/pytest $(PYTEST_SPREAD)

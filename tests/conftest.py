@@ -1,12 +1,19 @@
 """What every test may use."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Engines are started by fork (so that they die with the test run); gRPC's own fork handlers, with its threads running,
 # can leave such a child hanging before it becomes the engine.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+
+# No test speaks TLS to a public name, and every client of httpx and of the vendors' SDKs, here and in the processes
+# that tests start, would take 50 ms of CPU to read the public authorities: let there be none.
+os.environ.pop("SSL_CERT_FILE", None)
+os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
 
 # The same examples in every run, however slow the machine; `LUMEN_TEST_RANDOM=1` searches for new ones.
 settings.register_profile(
@@ -18,3 +25,15 @@ settings.register_profile(
 settings.load_profile("lumen")
 
 pytest_plugins = ["tests.fixtures.engines", "tests.fixtures.stack", "tests.chaos.table"]
+
+# A whole stack takes a dozen seconds of CPU to start: what shares one runs in one process.
+_SHARED_STACKS = ("stack", "chaos_stack")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests are spread over processes by the stack they share, all others by module."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        shared = next((name for name in _SHARED_STACKS if name in fixtures), None)
+        module = item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(shared or module.replace("/", ".")))

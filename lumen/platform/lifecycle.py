@@ -13,6 +13,8 @@ from typing import Any
 
 import uvloop
 
+import lumen.platform.unused_imports  # noqa: F401  (before any service's nats)
+
 logger = logging.getLogger(__name__)
 
 

@@ -35,6 +35,7 @@ def test_kill(scenario: Scenario, process: str) -> None:
     scenario.prove(f"kill -9 {process}")
 
 
+@pytest.mark.slow
 def test_doubled_billing_with_a_zombie_owner(scenario: Scenario) -> None:
     """Hypothesis: two billings of the same partitions, one of them stopped in mid-work and woken after the other has
     taken over, double nothing; the other takes over within seconds."""
@@ -78,6 +79,7 @@ def test_paused(scenario: Scenario, process: str) -> None:
     scenario.prove(f"SIGSTOP {process}, SIGCONT")
 
 
+@pytest.mark.slow
 def test_clickhouse_slower_than_any_wait(scenario: Scenario) -> None:
     """Hypothesis: a ClickHouse that takes inserts and answers after billing has given up (again and again) ends up with
     each row once; it costs lag, and balances are posted when it is back."""

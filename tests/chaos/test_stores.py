@@ -33,6 +33,7 @@ def test_edge_killed_while_nats_is_away(scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize("away_s", [3.0, pytest.param(150.0, marks=[LONG, pytest.mark.timeout(600)])])
+@pytest.mark.slow
 def test_acks_lost_and_spool_drained_later(scenario: Scenario, away_s: float) -> None:
     """Hypothesis: a NATS that hangs takes what is in its sockets when it wakes, long after the edge has spooled the
     same batches; no window of time (NATS' own is two minutes) is needed to keep one copy of each."""
@@ -55,6 +56,7 @@ def test_clickhouse_away(scenario: Scenario) -> None:
     scenario.prove("ClickHouse away")
 
 
+@pytest.mark.slow
 def test_redis_emptied_while_billing_is_in_mid_batch(scenario: Scenario) -> None:
     """Hypothesis: FLUSHALL at any moment, again and again under load, is rebuilt from ClickHouse and the ledger."""
     rebuilt = metric(scenario.stack, "billing", "lumen_billing_rebuilt_partitions_total")

@@ -277,6 +277,7 @@ def read_to_end(connection: socket.socket) -> bytes:
 # ---- a ledger that does not answer
 
 
+@pytest.mark.slow
 def test_an_answer_that_cannot_be_recorded_has_no_clean_end(new_stack: Any) -> None:
     stack: Stack = new_stack(LUMEN_EDGE_HAS_SPOOL="false", LUMEN_EDGE_RECORD_S_MAX="1")
     customer = stack.customer("10")

@@ -152,6 +152,7 @@ def test_conversations_stay_at_their_channel_in_any_dialect(
     assert metric(routing_stack, 'lumen_edge_affinity_total{result="hit"}') - before == 48
 
 
+@pytest.mark.slow
 def test_a_channel_that_recovers_is_probed_by_one_request_at_a_time(
     routing_stack: Stack, customer: Customer, catalog: dict[str, Any]
 ) -> None:

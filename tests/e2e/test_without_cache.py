@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import httpx
+import pytest
 
 from tests.e2e.prices import cost_nanousd
 from tests.fixtures.stack import Customer, Stack
@@ -23,6 +24,7 @@ def post(stack: Stack, customer: Customer, endpoint: str, *, stream: bool) -> ht
     return httpx.post(f"{stack.base_url}{endpoint}", json=body, headers=headers, timeout=30)
 
 
+@pytest.mark.slow
 def test_answers_charges_and_refusals_are_the_same(new_stack: Callable[..., Stack]) -> None:
     stack = new_stack(LUMEN_EDGE_CACHE="off")
     customer = stack.customer("5")

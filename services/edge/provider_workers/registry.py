@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 
 from lumen.catalog.document import Catalog
-from services.edge.provider_workers.httpx_transport import HttpxTransport
 from services.edge.provider_workers.lean.transport import LeanTransport
 from services.edge.provider_workers.metrics import ChannelStats, WorkerMetrics
 from services.edge.provider_workers.slots import SlotWaiters
@@ -100,8 +99,12 @@ class ProviderWorkers:
         options = TransportOptions(
             timeouts=key.timeouts, idle_connections_max=key.concurrency, ssl_context=self._ssl_context
         )
-        kind = HttpxTransport if key.kind == "httpx" else LeanTransport
-        return kind(key.origin, options, stats)
+        if key.kind == "lean":
+            return LeanTransport(key.origin, options, stats)
+        # most edges never need it, and it takes 8 MB
+        from services.edge.provider_workers.httpx_transport import HttpxTransport
+
+        return HttpxTransport(key.origin, options, stats)
 
     def _retire(self, transport: UpstreamTransport) -> None:
         task = asyncio.get_running_loop().create_task(transport.close())
