@@ -16,6 +16,8 @@ from lumen.platform.lifecycle import Lifecycle
 from lumen.platform.ops_server import EmbeddedServer, OpsServer
 from services.console.backends import Backends
 from services.console.explanations import Explanations
+from services.console.finance.liabilities import Liabilities
+from services.console.finance.queries import FinanceQueries
 from services.console.http_api import create_app
 from services.console.metrics import ConsoleMetrics
 from services.console.parts import Parts
@@ -55,8 +57,18 @@ def build(settings: ConsoleSettings, *, now_s: Callable[[], int] = lambda: int(t
         reconcile_timeout_s=settings.reconcile_timeout_s,
     )
     clickhouse = ClickHouse(settings.clickhouse_url, timeout_s=settings.call_timeout_s)
+    finance = FinanceQueries(clickhouse)
+    parts = Parts(
+        backends=backends,
+        usage=UsageQueries(clickhouse),
+        explanations=Explanations(clickhouse),
+        statements=Statements(clickhouse),
+        finance=finance,
+        liabilities=Liabilities(finance),
+        now_s=now_s,
+    )
     app = create_app(
-        Parts(backends, UsageQueries(clickhouse), Explanations(clickhouse), Statements(clickhouse), now_s),
+        parts,
         metrics,
         admin_token=settings.admin_token.get_secret_value(),
         body_bytes_max=settings.body_bytes_max,

@@ -10,6 +10,8 @@ from fastapi import Depends, Request
 
 from services.console.backends import Backends
 from services.console.explanations import Explanations
+from services.console.finance.liabilities import Liabilities
+from services.console.finance.queries import FinanceQueries
 from services.console.statements import Statements
 from services.console.usage_queries import UsageQueries
 
@@ -22,6 +24,8 @@ class Parts:
     usage: UsageQueries
     explanations: Explanations
     statements: Statements
+    finance: FinanceQueries
+    liabilities: Liabilities
     now_s: Callable[[], int]  # Unix seconds
 
 
