@@ -7,6 +7,7 @@ import typer
 from lumen.cli import (
     account_commands,
     catalog_commands,
+    export_commands,
     key_commands,
     ledger_commands,
     money_commands,
@@ -22,6 +23,7 @@ _MODULES = (
     usage_commands,
     money_commands,
     ledger_commands,
+    export_commands,
 )
 
 

@@ -8,7 +8,7 @@ ClickHouseError
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -102,7 +102,7 @@ class ClickHouse:
 
     async def stream_csv(
         self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """A SELECT's answer as FORMAT CSV in chunks cut anywhere, at the pace of whoever takes them: nothing is kept.
 
         The client's timeout is for each chunk. An answer that broke off raises; closing the iterator ends the query.

@@ -16,6 +16,7 @@ from lumen.platform.lifecycle import Lifecycle
 from lumen.platform.ops_server import EmbeddedServer, OpsServer
 from services.console.backends import Backends
 from services.console.explanations import Explanations
+from services.console.finance.exports import Exports
 from services.console.finance.liabilities import Liabilities
 from services.console.finance.queries import FinanceQueries
 from services.console.http_api import create_app
@@ -35,6 +36,7 @@ class Console:
     app: FastAPI
     backends: Backends
     clickhouse: ClickHouse
+    streams: ClickHouse  # exports': a timeout of its own
     registry: CollectorRegistry
 
     def readiness(self) -> dict[str, Callable[[], str | None]]:
@@ -43,6 +45,7 @@ class Console:
     async def close(self) -> None:
         await self.backends.close()
         await self.clickhouse.close()
+        await self.streams.close()
 
 
 def build(settings: ConsoleSettings, *, now_s: Callable[[], int] = lambda: int(time.time())) -> Console:
@@ -57,6 +60,7 @@ def build(settings: ConsoleSettings, *, now_s: Callable[[], int] = lambda: int(t
         reconcile_timeout_s=settings.reconcile_timeout_s,
     )
     clickhouse = ClickHouse(settings.clickhouse_url, timeout_s=settings.call_timeout_s)
+    streams = ClickHouse(settings.clickhouse_url, timeout_s=settings.export_chunk_s_max)
     finance = FinanceQueries(clickhouse)
     parts = Parts(
         backends=backends,
@@ -65,6 +69,8 @@ def build(settings: ConsoleSettings, *, now_s: Callable[[], int] = lambda: int(t
         statements=Statements(clickhouse),
         finance=finance,
         liabilities=Liabilities(finance),
+        exports=Exports(streams, metrics, at_once_max=settings.exports_at_once_max, seconds_max=settings.export_s_max),
+        issuer=settings.issuer_name,
         now_s=now_s,
     )
     app = create_app(
@@ -73,7 +79,7 @@ def build(settings: ConsoleSettings, *, now_s: Callable[[], int] = lambda: int(t
         admin_token=settings.admin_token.get_secret_value(),
         body_bytes_max=settings.body_bytes_max,
     )
-    return Console(app, backends, clickhouse, registry)
+    return Console(app, backends, clickhouse, streams, registry)
 
 
 def listen(host: str, port: int) -> socket.socket:

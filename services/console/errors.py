@@ -39,6 +39,7 @@ ERRORS = {
     "catalog_too_large": ErrorKind(413),
     "body_too_large": ErrorKind(413),
     "internal": ErrorKind(500),
+    "too_many_exports": ErrorKind(503, is_retryable=True),
     "unavailable": ErrorKind(503, is_retryable=True),
 }
 RETRY_AFTER_S = 1

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from services.console import accounts_api, catalog_api, keys_api, ledger_api, route_api, usage_api
 from services.console.errors import KINDS_BY_HTTP_STATUS, ConsoleError, Problem
 from services.console.finance import api as finance_api
+from services.console.finance import exports_api
 from services.console.http_shell import HttpShell, error_response
 from services.console.metrics import ConsoleMetrics
 from services.console.parts import ADMIN_ROOT, Parts
@@ -41,7 +42,7 @@ def create_app(parts: Parts, metrics: ConsoleMetrics, *, admin_token: str, body_
         responses={"default": {"model": ErrorAnswer, "description": "Any error"}},
     )
     app.state.parts = parts
-    for module in (catalog_api, accounts_api, keys_api, route_api, usage_api, ledger_api, finance_api):
+    for module in (catalog_api, accounts_api, keys_api, route_api, usage_api, ledger_api, finance_api, exports_api):
         app.include_router(module.router)
     app.add_api_route("/", _index, include_in_schema=False)
     app.add_api_route("/docs", _docs, include_in_schema=False, response_class=HTMLResponse)

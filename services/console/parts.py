@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from services.console.backends import Backends
 from services.console.explanations import Explanations
+from services.console.finance.exports import Exports
 from services.console.finance.liabilities import Liabilities
 from services.console.finance.queries import FinanceQueries
 from services.console.statements import Statements
@@ -26,6 +27,8 @@ class Parts:
     statements: Statements
     finance: FinanceQueries
     liabilities: Liabilities
+    exports: Exports
+    issuer: str  # who sells credits and bills them
     now_s: Callable[[], int]  # Unix seconds
 
 

@@ -17,6 +17,7 @@ from tests.integration.console.test_money import clickhouse
 NewAccount = Callable[[], str]
 M1 = 20_000  # nano-USD of one usage_entry with m1, and of its upstream cost: 10 x 1,000 + 5 x 2,000
 M2 = 50_000
+NOTHING: dict[str, Any] = {"is_billable": False, "usage": TokenUsage()}
 HALF = M1 // 2  # in the group only_m1
 DAY_US = 86_400_000_000
 MIDNIGHT = datetime(2021, 3, 1, tzinfo=UTC)  # a Monday, and the first of a month: no other test writes around it
@@ -33,28 +34,27 @@ def booked(stack: Stack) -> dict[str, str]:
             for name in ("one", "two")
         }
         one, two = ids["one"], ids["two"]
-        at = lambda us: MIDNIGHT_US + us  # noqa: E731
         stack.use(
             one,
             [
-                usage_entry(one, "fin-1", key_id="fk1", started_at_us=at(-1)),
-                usage_entry(one, "fin-2", key_id="fk1", started_at_us=at(0)),
-                usage_entry(one, "fin-3", key_id="fk2", model="m2", started_at_us=at(DAY_US)),
+                usage_entry(one, "fin-1", key_id="fk1", started_at_us=MIDNIGHT_US - 1),
+                usage_entry(one, "fin-2", key_id="fk1", started_at_us=MIDNIGHT_US + 0),
+                usage_entry(one, "fin-3", key_id="fk2", model="m2", started_at_us=MIDNIGHT_US + DAY_US),
                 # a cancelled attempt: cost to us, no revenue; one that the provider refused: neither; and one of a
                 # channel that its catalog does not have: a dead letter, in no figure
-                usage_entry(one, "fin-4", key_id="fk2", is_billable=False, status=502, started_at_us=at(DAY_US)),
-                usage_entry(
-                    one, "fin-5", key_id="fk2", status=429, is_billable=False, usage=TokenUsage(), started_at_us=at(DAY_US)
-                ),
-                usage_entry(one, "fin-0", key_id="fk2", channel="nowhere", started_at_us=at(DAY_US)),
+                usage_entry(one, "fin-4", key_id="fk2", is_billable=False, status=502, started_at_us=MIDNIGHT_US + DAY_US),
+                usage_entry(one, "fin-5", key_id="fk2", status=429, started_at_us=MIDNIGHT_US + DAY_US, **NOTHING),
+                usage_entry(one, "fin-0", key_id="fk2", channel="nowhere", started_at_us=MIDNIGHT_US + DAY_US),
             ],
             f"edge-{one}",
         )  # fmt: skip
         stack.use(
-            two, [usage_entry(two, "fin-6", group="only_m1", key_id="fk3", started_at_us=at(8 * DAY_US))], f"edge-{two}"
+            two,
+            [usage_entry(two, "fin-6", group="only_m1", key_id="fk3", started_at_us=MIDNIGHT_US + 8 * DAY_US)],
+            f"edge-{two}",
         )
         # late: written after all others, for the second before midnight
-        stack.use(two, [usage_entry(two, "fin-7", key_id="fk3", started_at_us=at(-1_000_000))], f"late-{two}")
+        stack.use(two, [usage_entry(two, "fin-7", key_id="fk3", started_at_us=MIDNIGHT_US - 1_000_000)], f"late-{two}")
         until_balance(client, one, -2 * M1 - M2)
         until_balance(client, two, -HALF - M1)
         rolled_up(client)
@@ -147,7 +147,8 @@ def test_every_figure_equals_a_direct_query_of_the_rows(
 
 def test_pages_follow_one_another_without_gap_or_repetition(client: httpx.Client, booked: dict[str, str]) -> None:
     whole = margins(client, by="key")["rows"]
-    paged, cursor = [], ""
+    paged: list[Any] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = margins(client, by="key", limit=2, cursor=cursor)
         assert len(page["rows"]) <= 2
@@ -186,12 +187,12 @@ def liabilities(client: httpx.Client, **query: str) -> Any:
 
 
 def liability(client: httpx.Client, account: str) -> tuple[int, int, int]:
-    cursor = ""
+    cursor: str | None = ""
     while cursor is not None:
         page = liabilities(client, limit="3", cursor=cursor)
         for row in page["rows"]:
             if row["account"] == account:
-                return tuple(row[name]["nanousd"] for name in ("balance", "grants_open", "paid_open"))  # type: ignore[return-value]
+                return tuple(row[name]["nanousd"] for name in ("balance", "grants_open", "paid_open"))
         cursor = page["next_cursor"]
     raise AssertionError(f"{account} is on no page")
 
@@ -200,9 +201,11 @@ def test_grants_burn_before_what_was_paid_in_the_ledgers_order(
     stack: Stack, client: httpx.Client, new_account: NewAccount
 ) -> None:
     account = new_account()
-    credit = lambda usd, kind: client.post(  # noqa: E731
-        f"/admin/v1/accounts/{account}/credits", json={"amount_usd": usd, "kind": kind}
-    )
+
+    def credit(usd: str, kind: str) -> None:
+        body = {"amount_usd": usd, "kind": kind}
+        assert client.post(f"/admin/v1/accounts/{account}/credits", json=body).status_code == 201
+
     credit("1", "topup")
     credit("0.00003", "grant")
     stack.use(
@@ -231,7 +234,8 @@ def test_liabilities_equal_balances_the_view_and_the_sum_of_all_rows(
     assert rest == told["balance"]["nanousd"]
     viewed = clickhouse(
         stack,
-        "SELECT account, balance_usd, grants_open_usd, paid_open_usd FROM finance.liabilities ORDER BY account FORMAT TSV",
+        "SELECT account, balance_usd, grants_open_usd, paid_open_usd FROM finance.liabilities"
+        " ORDER BY account FORMAT TSV",
     )
     assert viewed == "".join(
         "\t".join((row["account"], *(row[name]["usd"] for name in ("balance", "grants_open", "paid_open")))) + "\n"
