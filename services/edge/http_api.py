@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from lumen.protocols.dialects import CLIENT_DIALECTS, Dialect
 from lumen.protocols.errors import ApiError, ErrorKind, encode_error
+from services.edge.account_api import AccountApi
 from services.edge.admission import Admission
 from services.edge.client_address import ClientAddresses
 from services.edge.client_connection import Receive, Scope, Send
@@ -25,7 +26,7 @@ from services.edge.route_tables import RouteTables
 
 COUNT_TOKENS_PATH = "/v1/messages/count_tokens"
 _POST_PATHS = (*CLIENT_DIALECTS, COUNT_TOKENS_PATH)
-_KNOWN_PATHS = (*_POST_PATHS, "/v1/models")
+_KNOWN_PATHS = (*_POST_PATHS, "/v1/models", "/v1/usage", "/v1/balance")
 
 
 class EdgeApp:
@@ -49,13 +50,18 @@ class EdgeApp:
         await self._rest(scope, receive, send)
 
 
-def create_rest(admission: Admission, tables: RouteTables, addresses: ClientAddresses) -> FastAPI:
-    """Models, and the answers to what does not exist."""
+def create_rest(
+    admission: Admission, tables: RouteTables, addresses: ClientAddresses, account_api: AccountApi
+) -> FastAPI:
+    """Models, balance and usage, and the answers to what does not exist."""
     app = FastAPI(title="Lumen", openapi_url=None, docs_url=None, redoc_url=None)
 
-    async def authenticate(request: Request) -> ApiKey:
+    async def holder(request: Request) -> ApiKey:
         head = RequestHead(request.scope, addresses)
-        key = await admission.authenticate(head.fields, head.client_ip)
+        return await admission.authenticate(head.fields, head.client_ip)
+
+    async def authenticate(request: Request) -> ApiKey:
+        key = await holder(request)
         admission.group_of(key)
         return key
 
@@ -77,6 +83,14 @@ def create_rest(admission: Admission, tables: RouteTables, addresses: ClientAddr
         model = (await admission.resolve(key, model_id)).model
         encode = anthropic_model if _dialect_of(request) is Dialect.ANTHROPIC_MESSAGES else openai_model
         return _json(200, encode(model, model_id))
+
+    @app.get("/v1/balance")
+    async def balance(request: Request) -> Response:
+        return _json(200, await account_api.balance(await holder(request)))
+
+    @app.get("/v1/usage")
+    async def usage(request: Request) -> Response:
+        return _json(200, await account_api.usage(await holder(request), request.query_params))
 
     async def on_api_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, ApiError)

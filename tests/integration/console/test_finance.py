@@ -42,7 +42,7 @@ def booked(stack: Stack) -> dict[str, str]:
                 usage_entry(one, "fin-3", key_id="fk2", model="m2", started_at_us=MIDNIGHT_US + DAY_US),
                 # a cancelled attempt: cost to us, no revenue; one that the provider refused: neither; and one of a
                 # channel that its catalog does not have: a dead letter, in no figure
-                usage_entry(one, "fin-4", key_id="fk2", is_billable=False, status=502, started_at_us=MIDNIGHT_US + DAY_US),
+                usage_entry(one, "fin-4", key_id="fk2", is_billable=False, started_at_us=MIDNIGHT_US + DAY_US),
                 usage_entry(one, "fin-5", key_id="fk2", status=429, started_at_us=MIDNIGHT_US + DAY_US, **NOTHING),
                 usage_entry(one, "fin-0", key_id="fk2", channel="nowhere", started_at_us=MIDNIGHT_US + DAY_US),
             ],
