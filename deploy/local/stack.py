@@ -63,6 +63,7 @@ def stack_specs(layout: Layout) -> list[ProcessSpec]:
             "edge",
             {
                 "LUMEN_EDGE_STATE_DIR": str(data / "edge"),
+                "LUMEN_EDGE_CORS_ORIGINS": layout.url("console"),
                 "LUMEN_EDGE_SHUTDOWN_DRAIN_S_MAX": str(_EDGE_DRAIN_S),
             },
             stop_timeout_s=_EDGE_DRAIN_S + 10,

@@ -12,6 +12,7 @@ from lumen.cli import (
     ledger_commands,
     money_commands,
     route_commands,
+    token_commands,
     usage_commands,
 )
 
@@ -24,6 +25,7 @@ _MODULES = (
     money_commands,
     ledger_commands,
     export_commands,
+    token_commands,
 )
 
 

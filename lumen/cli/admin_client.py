@@ -29,6 +29,7 @@ StateDir = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 _TIMEOUT_S = 30.0
+_PAGE_ROWS = 1000
 _DOWNLOAD_STALLED_S = 150.0  # between two pieces; longer than the console waits for ClickHouse
 _EXIT_CODES = {
     400: ExitCode.INVALID_INPUT,
@@ -59,6 +60,19 @@ class AdminApi:
     def get(self, path: str, *, timeout_s: float = _TIMEOUT_S, **query: str | int | None) -> dict[str, Any]:
         """`query` values that are None or empty are left out. Raises CommandFailed."""
         return self._call("GET", path, {name: str(value) for name, value in query.items() if value}, None, timeout_s)
+
+    def get_all(self, path: str, member: str, **query: str | int | None) -> dict[str, Any]:
+        """A list of pages as one: `{member: [...]}`. Raises CommandFailed."""
+        rows: list[Any] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            asked = {"limit": _PAGE_ROWS, "cursor": cursor, **query}
+            page = self._call(
+                "GET", path, {name: str(value) for name, value in asked.items() if value}, None, _TIMEOUT_S
+            )
+            rows += page[member]
+            cursor = page["next_cursor"]
+        return {member: rows}
 
     def post(self, path: str, body: dict[str, Any] | None = None, *, timeout_s: float = _TIMEOUT_S) -> dict[str, Any]:
         """Raises CommandFailed."""

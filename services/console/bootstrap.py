@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from lumen.platform.clickhouse import ClickHouse
 from lumen.platform.lifecycle import Lifecycle
 from lumen.platform.ops_server import EmbeddedServer, OpsServer
+from services.console.authorization import Authorization
 from services.console.backends import Backends
 from services.console.explanations import Explanations
 from services.console.finance.exports import Exports
@@ -76,8 +77,9 @@ def build(settings: ConsoleSettings, *, now_s: Callable[[], int] = lambda: int(t
     app = create_app(
         parts,
         metrics,
-        admin_token=settings.admin_token.get_secret_value(),
+        authorization=Authorization(settings.admin_token.get_secret_value(), backends),
         body_bytes_max=settings.body_bytes_max,
+        cors_origins=[origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()],
     )
     return Console(app, backends, clickhouse, streams, registry)
 

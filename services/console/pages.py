@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
 
 from fastapi import Query
 
 from services.console.errors import InvalidRequest
+
+_Item = TypeVar("_Item")
 
 PAGE_ROWS_MAX = 1000
 
@@ -32,3 +35,17 @@ def decode_cursor(cursor: str, parts: int) -> list[str] | None:
     if not isinstance(key, list) or len(key) != parts or not all(isinstance(part, str) for part in key):
         raise InvalidRequest("cursor", "not a cursor of this list")
     return key
+
+
+def page_of(
+    items: Sequence[_Item], id_of: Callable[[_Item], str], cursor: str, limit: int
+) -> tuple[Sequence[_Item], str | None]:
+    """One page of a list that is there whole and in order, and the next page's cursor. Raises InvalidRequest."""
+    after = decode_cursor(cursor, 1)
+    start = 0
+    if after is not None:
+        start = next((n for n, item in enumerate(items, 1) if id_of(item) == after[0]), -1)
+        if start < 0:
+            raise InvalidRequest("cursor", "not a cursor of this list")
+    page = items[start : start + limit]
+    return page, encode_cursor(id_of(page[-1])) if start + limit < len(items) else None

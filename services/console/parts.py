@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from services.console.authorization import ADMIN_ROOT
 from services.console.backends import Backends
 from services.console.explanations import Explanations
 from services.console.finance.exports import Exports
@@ -16,7 +17,7 @@ from services.console.finance.queries import FinanceQueries
 from services.console.statements import Statements
 from services.console.usage_queries import UsageQueries
 
-ADMIN_ROOT = "/admin/v1"
+__all__ = ["ADMIN_ROOT", "Parts", "PartsDependency"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from services.edge.account_api import AccountApi
 from services.edge.admission import Admission
 from services.edge.attempts import Attempts
 from services.edge.client_address import ClientAddresses
+from services.edge.cors import Cors
 from services.edge.count_tokens import CountTokens
 from services.edge.departures import Departures
 from services.edge.http_api import EdgeApp, create_rest
@@ -175,6 +176,7 @@ def build(
                     timeout_s=settings.account_query_timeout_s,
                 ),
             ),
+            Cors(settings.cors_origins) if settings.cors_origins else None,
         ),
         metrics=metrics,
         metering=metering,

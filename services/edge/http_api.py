@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import Any
 
 import msgspec
@@ -14,8 +15,10 @@ from lumen.protocols.errors import ApiError, ErrorKind, encode_error
 from services.edge.account_api import AccountApi
 from services.edge.admission import Admission
 from services.edge.client_address import ClientAddresses
-from services.edge.client_connection import Receive, Scope, Send
+from services.edge.client_connection import STANDING_HEADERS_KEY, Receive, Scope, Send
+from services.edge.cors import Cors
 from services.edge.count_tokens import CountTokens
+from services.edge.http_protocol import Headers
 from services.edge.key_cache import ApiKey
 from services.edge.model_endpoint import ModelEndpoint
 from services.edge.models_api import anthropic_list, anthropic_model, openai_list, openai_model
@@ -32,12 +35,23 @@ _KNOWN_PATHS = (*_POST_PATHS, "/v1/models", "/v1/usage", "/v1/balance")
 class EdgeApp:
     """The ASGI application."""
 
-    def __init__(self, endpoint: ModelEndpoint, count_tokens: CountTokens, rest: FastAPI) -> None:
+    def __init__(
+        self, endpoint: ModelEndpoint, count_tokens: CountTokens, rest: FastAPI, cors: Cors | None = None
+    ) -> None:
+        self._cors = cors
         self._endpoint = endpoint
         self._count_tokens = count_tokens
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._cors is not None and scope["type"] == "http":
+            allowed = self._cors.headers_of(scope)
+            if allowed is not None:
+                if scope["method"] == "OPTIONS":
+                    await self._cors.answer_preflight(allowed, send)
+                    return
+                scope[STANDING_HEADERS_KEY] = allowed
+                send = _with_headers(send, allowed)
         if scope["type"] == "http" and scope["method"] == "POST":
             path = scope["path"]
             dialect = CLIENT_DIALECTS.get(path)
@@ -48,6 +62,15 @@ class EdgeApp:
                 await self._count_tokens.serve(scope, receive)
                 return
         await self._rest(scope, receive, send)
+
+
+def _with_headers(send: Send, headers: Headers) -> Send:
+    async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *headers]
+        await send(message)
+
+    return send_with_headers
 
 
 def create_rest(

@@ -55,6 +55,7 @@ class EdgeSettings(ServiceSettings):
     key_cache_entries_max: int = 100_000
     stale_s_max: float = Field(default=120.0, description="cached keys are served this long without any auth replica")
     rpc_timeout_s: float = 2.0
+    cors_origins: str = Field(default="", description="origins whose pages may call, comma-separated: the console's")
     account_query_timeout_s: float = Field(default=10.0, description="of /v1/balance and /v1/usage")
     shutdown_drain_s_max: float = Field(default=3600.0, description="open streams may take this long after SIGTERM")
     trusted_proxies: str = Field(default="", description="addresses whose X-Forwarded-For is believed, comma-separated")
