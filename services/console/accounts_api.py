@@ -87,7 +87,11 @@ async def account_statement(
     return await parts.statements.month(found.id, chosen, now_s)
 
 
-@router.post("/{account}/credits", status_code=status.HTTP_201_CREATED)
+@router.post(
+    "/{account}/credits",
+    status_code=status.HTTP_201_CREATED,
+    responses={200: {"model": CreditAnswer, "description": "The reference was used before: this is that first entry."}},
+)
 async def post_credit(
     account: str,
     body: PostCredit,

@@ -19,8 +19,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.integration.console.openapi import OPENAPI, OPERATIONS
 from tests.integration.console.stack import CATALOG, TOKEN, Stack
+from tests.unit.console.openapi import OPENAPI, OPERATIONS
 
 _CHECKS = [
     not_a_server_error,
@@ -42,7 +42,7 @@ def own_catalog_back(stack: Stack) -> Iterator[None]:
 
 @schema.exclude(path=list(_SECONDS_EACH)).parametrize()
 @settings(
-    max_examples=12,
+    max_examples=5,
     derandomize=True,
     database=None,
     deadline=None,
