@@ -303,3 +303,71 @@ class RevokeKeyRequest(_message.Message):
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     key_id: str
     def __init__(self, key_id: _Optional[str] = ...) -> None: ...
+
+class AdminToken(_message.Message):
+    __slots__ = ("id", "name", "scope", "prefix", "created_at_s", "expires_at_s", "revoked_at_s", "created_by")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_S_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BY_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    scope: str
+    prefix: str
+    created_at_s: int
+    expires_at_s: int
+    revoked_at_s: int
+    created_by: str
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., scope: _Optional[str] = ..., prefix: _Optional[str] = ..., created_at_s: _Optional[int] = ..., expires_at_s: _Optional[int] = ..., revoked_at_s: _Optional[int] = ..., created_by: _Optional[str] = ...) -> None: ...
+
+class CreateAdminTokenRequest(_message.Message):
+    __slots__ = ("name", "scope", "expires_at_s", "created_by")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_S_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    scope: str
+    expires_at_s: int
+    created_by: str
+    def __init__(self, name: _Optional[str] = ..., scope: _Optional[str] = ..., expires_at_s: _Optional[int] = ..., created_by: _Optional[str] = ...) -> None: ...
+
+class CreateAdminTokenResponse(_message.Message):
+    __slots__ = ("token", "secret")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    token: AdminToken
+    secret: str
+    def __init__(self, token: _Optional[_Union[AdminToken, _Mapping]] = ..., secret: _Optional[str] = ...) -> None: ...
+
+class ListAdminTokensRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListAdminTokensResponse(_message.Message):
+    __slots__ = ("tokens",)
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    tokens: _containers.RepeatedCompositeFieldContainer[AdminToken]
+    def __init__(self, tokens: _Optional[_Iterable[_Union[AdminToken, _Mapping]]] = ...) -> None: ...
+
+class RevokeAdminTokenRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class AuthenticateAdminTokenRequest(_message.Message):
+    __slots__ = ("token_sha256",)
+    TOKEN_SHA256_FIELD_NUMBER: _ClassVar[int]
+    token_sha256: bytes
+    def __init__(self, token_sha256: _Optional[bytes] = ...) -> None: ...
+
+class AuthenticateAdminTokenResponse(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: AdminToken
+    def __init__(self, token: _Optional[_Union[AdminToken, _Mapping]] = ...) -> None: ...

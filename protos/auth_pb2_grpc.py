@@ -597,3 +597,204 @@ class AuthAdmin:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class AdminTokensStub:
+    """Missing associated documentation comment in .proto file."""
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Create = channel.unary_unary(
+                '/lumen.auth.v1.AdminTokens/Create',
+                request_serializer=protos_dot_auth__pb2.CreateAdminTokenRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.CreateAdminTokenResponse.FromString,
+                _registered_method=True)
+        self.List = channel.unary_unary(
+                '/lumen.auth.v1.AdminTokens/List',
+                request_serializer=protos_dot_auth__pb2.ListAdminTokensRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.ListAdminTokensResponse.FromString,
+                _registered_method=True)
+        self.Revoke = channel.unary_unary(
+                '/lumen.auth.v1.AdminTokens/Revoke',
+                request_serializer=protos_dot_auth__pb2.RevokeAdminTokenRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.AdminToken.FromString,
+                _registered_method=True)
+        self.Authenticate = channel.unary_unary(
+                '/lumen.auth.v1.AdminTokens/Authenticate',
+                request_serializer=protos_dot_auth__pb2.AuthenticateAdminTokenRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.AuthenticateAdminTokenResponse.FromString,
+                _registered_method=True)
+
+
+class AdminTokensServicer:
+    """Missing associated documentation comment in .proto file."""
+
+    def Create(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def List(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Revoke(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Authenticate(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_AdminTokensServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Create': grpc.unary_unary_rpc_method_handler(
+                    servicer.Create,
+                    request_deserializer=protos_dot_auth__pb2.CreateAdminTokenRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.CreateAdminTokenResponse.SerializeToString,
+            ),
+            'List': grpc.unary_unary_rpc_method_handler(
+                    servicer.List,
+                    request_deserializer=protos_dot_auth__pb2.ListAdminTokensRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.ListAdminTokensResponse.SerializeToString,
+            ),
+            'Revoke': grpc.unary_unary_rpc_method_handler(
+                    servicer.Revoke,
+                    request_deserializer=protos_dot_auth__pb2.RevokeAdminTokenRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.AdminToken.SerializeToString,
+            ),
+            'Authenticate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Authenticate,
+                    request_deserializer=protos_dot_auth__pb2.AuthenticateAdminTokenRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.AuthenticateAdminTokenResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'lumen.auth.v1.AdminTokens', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('lumen.auth.v1.AdminTokens', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class AdminTokens:
+    """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def Create(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.AdminTokens/Create',
+            protos_dot_auth__pb2.CreateAdminTokenRequest.SerializeToString,
+            protos_dot_auth__pb2.CreateAdminTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def List(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.AdminTokens/List',
+            protos_dot_auth__pb2.ListAdminTokensRequest.SerializeToString,
+            protos_dot_auth__pb2.ListAdminTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Revoke(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.AdminTokens/Revoke',
+            protos_dot_auth__pb2.RevokeAdminTokenRequest.SerializeToString,
+            protos_dot_auth__pb2.AdminToken.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Authenticate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.AdminTokens/Authenticate',
+            protos_dot_auth__pb2.AuthenticateAdminTokenRequest.SerializeToString,
+            protos_dot_auth__pb2.AuthenticateAdminTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -161,3 +161,52 @@ class AuthAdminServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_auth_pb2.Key, _abc.Awaitable[_auth_pb2.Key]]: ...
 
 def add_AuthAdminServicer_to_server(servicer: AuthAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class AdminTokensStub:
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> AdminTokensAsyncStub: ...
+    Create: _grpc.UnaryUnaryMultiCallable[_auth_pb2.CreateAdminTokenRequest, _auth_pb2.CreateAdminTokenResponse]
+    List: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListAdminTokensRequest, _auth_pb2.ListAdminTokensResponse]
+    Revoke: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RevokeAdminTokenRequest, _auth_pb2.AdminToken]
+    Authenticate: _grpc.UnaryUnaryMultiCallable[_auth_pb2.AuthenticateAdminTokenRequest, _auth_pb2.AuthenticateAdminTokenResponse]
+
+@_typing.type_check_only
+class AdminTokensAsyncStub(AdminTokensStub):
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Create: _aio.UnaryUnaryMultiCallable[_auth_pb2.CreateAdminTokenRequest, _auth_pb2.CreateAdminTokenResponse]  # type: ignore[assignment]
+    List: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListAdminTokensRequest, _auth_pb2.ListAdminTokensResponse]  # type: ignore[assignment]
+    Revoke: _aio.UnaryUnaryMultiCallable[_auth_pb2.RevokeAdminTokenRequest, _auth_pb2.AdminToken]  # type: ignore[assignment]
+    Authenticate: _aio.UnaryUnaryMultiCallable[_auth_pb2.AuthenticateAdminTokenRequest, _auth_pb2.AuthenticateAdminTokenResponse]  # type: ignore[assignment]
+
+class AdminTokensServicer(metaclass=_abc_1.ABCMeta):
+    @_abc_1.abstractmethod
+    def Create(
+        self,
+        request: _auth_pb2.CreateAdminTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.CreateAdminTokenResponse, _abc.Awaitable[_auth_pb2.CreateAdminTokenResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def List(
+        self,
+        request: _auth_pb2.ListAdminTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ListAdminTokensResponse, _abc.Awaitable[_auth_pb2.ListAdminTokensResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Revoke(
+        self,
+        request: _auth_pb2.RevokeAdminTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.AdminToken, _abc.Awaitable[_auth_pb2.AdminToken]]: ...
+
+    @_abc_1.abstractmethod
+    def Authenticate(
+        self,
+        request: _auth_pb2.AuthenticateAdminTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.AuthenticateAdminTokenResponse, _abc.Awaitable[_auth_pb2.AuthenticateAdminTokenResponse]]: ...
+
+def add_AdminTokensServicer_to_server(servicer: AdminTokensServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -199,3 +199,45 @@ class AdoptedLedger(_message.Message):
     PARTITIONS_FIELD_NUMBER: _ClassVar[int]
     partitions: _containers.RepeatedCompositeFieldContainer[AdoptedPartition]
     def __init__(self, partitions: _Optional[_Iterable[_Union[AdoptedPartition, _Mapping]]] = ...) -> None: ...
+
+class KeyUsageRequest(_message.Message):
+    __slots__ = ("account_id", "key_id", "since_s", "until_s", "by_day")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    SINCE_S_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_S_FIELD_NUMBER: _ClassVar[int]
+    BY_DAY_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    key_id: str
+    since_s: int
+    until_s: int
+    by_day: bool
+    def __init__(self, account_id: _Optional[str] = ..., key_id: _Optional[str] = ..., since_s: _Optional[int] = ..., until_s: _Optional[int] = ..., by_day: _Optional[bool] = ...) -> None: ...
+
+class KeyUsageRow(_message.Message):
+    __slots__ = ("value", "requests", "uncharged_requests", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens", "cost_nanousd")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    UNCHARGED_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_READ_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_WRITE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    REASONING_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COST_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    value: str
+    requests: int
+    uncharged_requests: int
+    input_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cost_nanousd: int
+    def __init__(self, value: _Optional[str] = ..., requests: _Optional[int] = ..., uncharged_requests: _Optional[int] = ..., input_tokens: _Optional[int] = ..., cache_read_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., cost_nanousd: _Optional[int] = ...) -> None: ...
+
+class KeyUsage(_message.Message):
+    __slots__ = ("rows",)
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    rows: _containers.RepeatedCompositeFieldContainer[KeyUsageRow]
+    def __init__(self, rows: _Optional[_Iterable[_Union[KeyUsageRow, _Mapping]]] = ...) -> None: ...

@@ -25,6 +25,121 @@ if _version_not_supported:
     )
 
 
+class AccountQueriesStub:
+    """Missing associated documentation comment in .proto file."""
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetBalance = channel.unary_unary(
+                '/lumen.billing.v1.AccountQueries/GetBalance',
+                request_serializer=protos_dot_billing__pb2.GetBalanceRequest.SerializeToString,
+                response_deserializer=protos_dot_billing__pb2.Balance.FromString,
+                _registered_method=True)
+        self.GetKeyUsage = channel.unary_unary(
+                '/lumen.billing.v1.AccountQueries/GetKeyUsage',
+                request_serializer=protos_dot_billing__pb2.KeyUsageRequest.SerializeToString,
+                response_deserializer=protos_dot_billing__pb2.KeyUsage.FromString,
+                _registered_method=True)
+
+
+class AccountQueriesServicer:
+    """Missing associated documentation comment in .proto file."""
+
+    def GetBalance(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetKeyUsage(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_AccountQueriesServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetBalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBalance,
+                    request_deserializer=protos_dot_billing__pb2.GetBalanceRequest.FromString,
+                    response_serializer=protos_dot_billing__pb2.Balance.SerializeToString,
+            ),
+            'GetKeyUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetKeyUsage,
+                    request_deserializer=protos_dot_billing__pb2.KeyUsageRequest.FromString,
+                    response_serializer=protos_dot_billing__pb2.KeyUsage.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'lumen.billing.v1.AccountQueries', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('lumen.billing.v1.AccountQueries', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class AccountQueries:
+    """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def GetBalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.billing.v1.AccountQueries/GetBalance',
+            protos_dot_billing__pb2.GetBalanceRequest.SerializeToString,
+            protos_dot_billing__pb2.Balance.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetKeyUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.billing.v1.AccountQueries/GetKeyUsage',
+            protos_dot_billing__pb2.KeyUsageRequest.SerializeToString,
+            protos_dot_billing__pb2.KeyUsage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class BillingAdminStub:
     """Missing associated documentation comment in .proto file."""
 

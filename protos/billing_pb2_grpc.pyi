@@ -26,6 +26,37 @@ class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ig
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
+class AccountQueriesStub:
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> AccountQueriesAsyncStub: ...
+    GetBalance: _grpc.UnaryUnaryMultiCallable[_billing_pb2.GetBalanceRequest, _billing_pb2.Balance]
+    GetKeyUsage: _grpc.UnaryUnaryMultiCallable[_billing_pb2.KeyUsageRequest, _billing_pb2.KeyUsage]
+
+@_typing.type_check_only
+class AccountQueriesAsyncStub(AccountQueriesStub):
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    GetBalance: _aio.UnaryUnaryMultiCallable[_billing_pb2.GetBalanceRequest, _billing_pb2.Balance]  # type: ignore[assignment]
+    GetKeyUsage: _aio.UnaryUnaryMultiCallable[_billing_pb2.KeyUsageRequest, _billing_pb2.KeyUsage]  # type: ignore[assignment]
+
+class AccountQueriesServicer(metaclass=_abc_1.ABCMeta):
+    @_abc_1.abstractmethod
+    def GetBalance(
+        self,
+        request: _billing_pb2.GetBalanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_billing_pb2.Balance, _abc.Awaitable[_billing_pb2.Balance]]: ...
+
+    @_abc_1.abstractmethod
+    def GetKeyUsage(
+        self,
+        request: _billing_pb2.KeyUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_billing_pb2.KeyUsage, _abc.Awaitable[_billing_pb2.KeyUsage]]: ...
+
+def add_AccountQueriesServicer_to_server(servicer: AccountQueriesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class BillingAdminStub:
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...

@@ -19,6 +19,7 @@ _OFFSETS = {
     "billing": 9,
 }
 _NATS_MONITOR_OFFSET = 4
+_QUERIES_OFFSET = 15
 _OPS_OFFSETS = {"edge": 10, "auth": 11, "router": 12, "billing": 13, "console": 14}
 
 
@@ -30,8 +31,8 @@ class Layout:
     base_port: int = DEFAULT_BASE_PORT
 
     def __post_init__(self) -> None:
-        if not 1024 <= self.base_port <= _PORT_MAX - max(_OPS_OFFSETS.values()):
-            raise ValueError(f"base port {self.base_port}: choose one from 1024 to {_PORT_MAX - 14}")
+        if not 1024 <= self.base_port <= _PORT_MAX - _QUERIES_OFFSET:
+            raise ValueError(f"base port {self.base_port}: choose one from 1024 to {_PORT_MAX - _QUERIES_OFFSET}")
 
     def port(self, process: str) -> int:
         return self.base_port + _OFFSETS[process]
@@ -42,6 +43,11 @@ class Layout:
     @property
     def nats_monitor_port(self) -> int:
         return self.base_port + _NATS_MONITOR_OFFSET
+
+    @property
+    def queries_port(self) -> int:
+        """Billing's second port: what edges may ask."""
+        return self.base_port + _QUERIES_OFFSET
 
     def url(self, process: str, scheme: str = "http") -> str:
         return f"{scheme}://127.0.0.1:{self.port(process)}"

@@ -36,7 +36,7 @@ _USES = {
 # Addresses of another stack, as its `env` file exports them, or of one service; ours must win.
 _FOREIGN = re.compile(
     r"LUMEN_(?:[A-Z]+_)?(?:NATS_URL|REDIS_URL|CLICKHOUSE_URL|ADMIN_TOKEN|ADMIN_URL|CONSOLE_URL|SIMULATOR_URL|BASE_URL"
-    r"|API_KEY|ACCOUNT|(?:AUTH|ROUTER|BILLING)_ADDRESS|HOST|PORT|OPS_HOST|OPS_PORT|STATE_DIR)|LUMEN_PID_[A-Z]+"
+    r"|API_KEY|ACCOUNT|(?:AUTH|ROUTER|BILLING|BILLING_QUERIES)_ADDRESS|HOST|PORT|QUERIES_PORT|OPS_HOST|OPS_PORT|STATE_DIR)|LUMEN_PID_[A-Z]+"
 )
 
 
@@ -63,6 +63,7 @@ def stack_specs(layout: Layout) -> list[ProcessSpec]:
             "edge",
             {
                 "LUMEN_EDGE_STATE_DIR": str(data / "edge"),
+                "LUMEN_EDGE_CORS_ORIGINS": layout.url("console"),
                 "LUMEN_EDGE_SHUTDOWN_DRAIN_S_MAX": str(_EDGE_DRAIN_S),
             },
             stop_timeout_s=_EDGE_DRAIN_S + 10,
@@ -81,6 +82,8 @@ def stack_environment(layout: Layout, admin_token: str, inherited: Mapping[str, 
         "LUMEN_AUTH_ADDRESS": _address(layout, "auth"),
         "LUMEN_ROUTER_ADDRESS": _address(layout, "router"),
         "LUMEN_BILLING_ADDRESS": _address(layout, "billing"),
+        "LUMEN_BILLING_QUERIES_PORT": str(layout.queries_port),
+        "LUMEN_BILLING_QUERIES_ADDRESS": f"127.0.0.1:{layout.queries_port}",
         "LUMEN_ADMIN_TOKEN": admin_token,
         "LUMEN_SIMULATOR_KEY": SIMULATOR_KEY,
     }
@@ -106,7 +109,7 @@ def _service(
     return ProcessSpec(
         name=name,
         argv=(sys.executable, "-m", f"services.{name}"),
-        ports=(layout.port(name), layout.ops_port(name)),
+        ports=(layout.port(name), layout.ops_port(name), *((layout.queries_port,) if name == "billing" else ())),
         ready_url=http_url(layout.ops_port(name)),
         env={**_listen(name, layout.port(name)), **ops, **(settings or {})},
         after=_AFTER[name],

@@ -38,7 +38,7 @@ def create(
 @command
 def list_accounts(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """List all accounts."""
-    answer = find_api(state_dir).get("/accounts")
+    answer = find_api(state_dir).get_all("/accounts", "accounts")
     if as_json:
         print_json(answer)
         return

@@ -7,10 +7,12 @@ import typer
 from lumen.cli import (
     account_commands,
     catalog_commands,
+    export_commands,
     key_commands,
     ledger_commands,
     money_commands,
     route_commands,
+    token_commands,
     usage_commands,
 )
 
@@ -22,6 +24,8 @@ _MODULES = (
     usage_commands,
     money_commands,
     ledger_commands,
+    export_commands,
+    token_commands,
 )
 
 

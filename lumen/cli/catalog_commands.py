@@ -93,7 +93,7 @@ def show(
 @command
 def history(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """List the catalog's revisions, newest first."""
-    answer = find_api(state_dir).get("/catalog/history")
+    answer = find_api(state_dir).get_all("/catalog/history", "revisions")
     if as_json:
         print_json(answer)
         return

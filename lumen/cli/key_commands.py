@@ -60,7 +60,7 @@ def list_keys(
     as_json: AsJson = False,
 ) -> None:
     """List keys, without their secrets."""
-    answer = find_api(state_dir).get("/keys", account=account)
+    answer = find_api(state_dir).get_all("/keys", "keys", account=account)
     if as_json:
         print_json(answer)
         return

@@ -31,7 +31,9 @@ def list_dead_letters(
     as_json: AsJson = False,
 ) -> None:
     """List entries that could not be decoded or rated, newest first."""
-    answer = find_api(state_dir).get("/ledger/dead-letters", account=account, replayed="true" if replayed else None)
+    answer = find_api(state_dir).get_all(
+        "/ledger/dead-letters", "dead_letters", account=account, replayed="true" if replayed else None
+    )
     if as_json:
         print_json(answer)
         return

@@ -8,7 +8,7 @@ ClickHouseError
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -20,6 +20,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError as DriverError
 
 # Server error codes that pass by themselves: too many simultaneous queries, timeouts, memory, too many parts, read-only
 # replica, keeper trouble (ClickHouse src/Common/ErrorCodes.cpp).
+_ERROR_TRAILER = b"\r\n__exception__\r\n"  # ends a body whose query failed after its head was sent (ClickHouse 25.11)
 _TRANSIENT_CODES = frozenset({159, 160, 202, 203, 209, 210, 225, 241, 242, 252, 319, 394, 425, 999})
 
 
@@ -99,6 +100,27 @@ class ClickHouse:
         result = await self._call("query", sql, parameters=dict(parameters or {}))
         return [tuple(row) for row in result.result_rows]
 
+    async def stream_csv(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """A SELECT's answer as FORMAT CSV in chunks cut anywhere, at the pace of whoever takes them: nothing is kept.
+
+        The client's timeout is for each chunk. An answer that broke off raises; closing the iterator ends the query.
+        """
+        sent = dict(settings or {}) | {"cancel_http_readonly_queries_on_client_close": 1}
+        stream = await self._call("raw_stream", sql, parameters=dict(parameters or {}), settings=sent, fmt="CSV")
+        tail = b""
+        try:
+            async with stream as chunks:
+                while (chunk := await self._await(anext(chunks, None))) is not None:
+                    tail = (tail + chunk)[-len(_ERROR_TRAILER) :]
+                    yield chunk
+        finally:
+            stream.source.close()
+        # Not to be mistaken for data: rows end with a bare newline, and text is quoted.
+        if tail == _ERROR_TRAILER:
+            raise ClickHouseUnavailable("the query failed while its answer was being sent")
+
     async def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """A statement without an answer: DDL, INSERT SELECT."""
         await self._call("command", sql, parameters=dict(parameters or {}))
@@ -109,10 +131,16 @@ class ClickHouse:
             await client.close()
 
     async def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        async def call() -> Any:
+            client = self._client or await self._connect()
+            return await getattr(client, method)(*args, **kwargs)
+
+        return await self._await(call())
+
+    async def _await(self, answer: Awaitable[Any]) -> Any:
         try:
             async with asyncio.timeout(self._timeout_s):
-                client = self._client or await self._connect()
-                return await getattr(client, method)(*args, **kwargs)
+                return await answer
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
             raise ClickHouseUnavailable(repr(error)) from error
         except DriverError as error:

@@ -20,11 +20,13 @@ from lumen.platform.lifecycle import Lifecycle
 from lumen.platform.ops_server import OpsServer
 from protos import auth_pb2_grpc
 from services.auth.accounts import Accounts
+from services.auth.admin_tokens import AdminTokens
 from services.auth.directory import Directory
 from services.auth.errors import GRPC_CODES
 from services.auth.grants import Grants
 from services.auth.grpc_admin import AuthAdmin
 from services.auth.grpc_api import AuthApi
+from services.auth.grpc_tokens import AdminTokensApi
 from services.auth.keys import Keys
 from services.auth.lease_store import CALLS_AT_ONCE_MAX, LeaseStore
 from services.auth.live_workers import LiveWorkers
@@ -56,6 +58,7 @@ class Auth:
     retirements: Retirements
     api: AuthApi
     admin: AuthAdmin
+    tokens: AdminTokens
     server: grpc.aio.Server
     registry: CollectorRegistry
 
@@ -65,6 +68,7 @@ class Auth:
         await self.nc.subscribe(keyspace.RECALL_SUBJECT, cb=self._on_recall)
         lifecycle.spawn(self.directory.follow(keyspace.KV_ACCOUNTS), name="auth-accounts")
         lifecycle.spawn(self.directory.follow(keyspace.KV_KEYS), name="auth-keys")
+        lifecycle.spawn(self.tokens.run(), name="auth-admin-tokens")
         lifecycle.spawn(self.guard.run(), name="auth-redis-guard")
         lifecycle.spawn(self.reaper.run(), name="auth-reaper")
         lifecycle.spawn(self.retirements.run(), name="auth-retirements")
@@ -116,10 +120,14 @@ def build(settings: AuthSettings, nc: Client, redis: Redis, *, clock: Callable[[
     accounts = Accounts(nc, directory)
     api = AuthApi(directory, hub, grants, retirements, metrics, heartbeat_s=settings.heartbeat_s)
     admin = AuthAdmin(directory, accounts, Keys(nc, directory, accounts))
+    tokens = AdminTokens(nc, kv_replicas=settings.kv_replicas)
     server = create_server(GRPC_CODES)
+    auth_pb2_grpc.add_AdminTokensServicer_to_server(AdminTokensApi(tokens), server)
     auth_pb2_grpc.add_AuthServicer_to_server(api, server)
     auth_pb2_grpc.add_AuthAdminServicer_to_server(admin, server)
-    return Auth(nc, directory, hub, workers, guard, store, grants, reaper, retirements, api, admin, server, registry)
+    return Auth(
+        nc, directory, hub, workers, guard, store, grants, reaper, retirements, api, admin, tokens, server, registry
+    )
 
 
 def connect_redis(url: str) -> Redis:

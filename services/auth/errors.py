@@ -4,6 +4,7 @@ AuthError
 +-- InvalidRequest
 +-- AccountNotFound
 +-- KeyNotFound
++-- TokenNotFound        of the admin API
 +-- AccountExists        the name is taken; the message names its account
 +-- Conflict             too many others were writing at the same moment
 +-- Unavailable          NATS or Redis is away, or the views have not been read yet; a write may have taken effect
@@ -33,6 +34,7 @@ ERRORS = {
     "invalid_request": ErrorKind(400, grpc.StatusCode.INVALID_ARGUMENT, False),
     "account_not_found": ErrorKind(404, grpc.StatusCode.NOT_FOUND, False),
     "key_not_found": ErrorKind(404, grpc.StatusCode.NOT_FOUND, False),
+    "token_not_found": ErrorKind(404, grpc.StatusCode.NOT_FOUND, False),
     "account_exists": ErrorKind(409, grpc.StatusCode.ALREADY_EXISTS, False),
     "conflict": ErrorKind(409, grpc.StatusCode.ABORTED, True),
     "unavailable": ErrorKind(503, grpc.StatusCode.UNAVAILABLE, True),
@@ -64,6 +66,13 @@ class KeyNotFound(AuthError):
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"there is no key {key_id[:200]!r}")
+
+
+class TokenNotFound(AuthError):
+    kind = "token_not_found"
+
+    def __init__(self, token_id: str) -> None:
+        super().__init__(f"there is no token {token_id[:200]!r}")
 
 
 class AccountExists(AuthError):

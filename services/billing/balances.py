@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from lumen.ledger import keyspace
+from protos import billing_pb2
 from services.billing.errors import Unavailable
 from services.billing.marks import Mark, parse_mark
 
@@ -45,6 +46,16 @@ class AccountBalance:
     reserved_nanousd: int
     available_nanousd: int
     is_live: bool
+
+
+def balance_message(account: str, balance: AccountBalance) -> billing_pb2.Balance:
+    return billing_pb2.Balance(
+        account_id=account,
+        balance_nanousd=balance.balance_nanousd,
+        reserved_nanousd=balance.reserved_nanousd,
+        available_nanousd=balance.available_nanousd,
+        is_live=balance.is_live,
+    )
 
 
 _BOOKS = {b"g": "granted", b"r": "released", b"p": "posted"}

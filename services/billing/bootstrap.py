@@ -24,6 +24,7 @@ from lumen.platform.lifecycle import Lifecycle
 from lumen.platform.ops_server import OpsServer
 from lumen.platform.ordered_reader import OrderedReader
 from protos import billing_pb2_grpc
+from services.billing.account_queries import AccountQueries
 from services.billing.adoption import Adoption
 from services.billing.applier import Applier
 from services.billing.balance_check import BalanceCheck
@@ -69,6 +70,7 @@ class Billing:
     check: ContinuousCheck
     proof: ContinuousProof
     api: BillingAdmin
+    queries: AccountQueries
     health: Health
     persistence: Persistence
     registry: CollectorRegistry
@@ -178,7 +180,8 @@ def build(
     )
     price_book = PriceBook(nc, clickhouse, persistence)
     proof = ContinuousProof(reconciler, metrics, interval_s=settings.proof_interval_s)
-    return Billing(consumer, rollups, price_book, check, proof, api, health, persistence, registry)
+    account_queries = AccountQueries(balances, clickhouse, metrics)
+    return Billing(consumer, rollups, price_book, check, proof, api, account_queries, health, persistence, registry)
 
 
 async def prepare(settings: BillingSettings, nc: Client, clickhouse: ClickHouse, persistence: Persistence) -> None:
@@ -226,6 +229,10 @@ async def serve(settings: BillingSettings, compile_rates: Callable[[bytes], Rate
     server = create_server(GRPC_CODES)
     billing_pb2_grpc.add_BillingAdminServicer_to_server(billing.api, server)
     bind(server, settings.host, settings.port)
+    queries_server = create_server(GRPC_CODES)
+    billing_pb2_grpc.add_AccountQueriesServicer_to_server(billing.queries, queries_server)
+    if settings.queries_port:
+        bind(queries_server, settings.host, settings.queries_port)
     await ops.start()
     try:
         preparing = lifecycle.spawn(prepare(settings, nc, clickhouse, billing.persistence), name="billing-prepare")
@@ -238,9 +245,11 @@ async def serve(settings: BillingSettings, compile_rates: Callable[[bytes], Rate
             lifecycle.spawn(billing.check.run(), name="billing-check")
             lifecycle.spawn(billing.proof.run(), name="billing-proof")
             await server.start()
+            if settings.queries_port:
+                await queries_server.start()
         await stopping
     finally:
-        await server.stop(grace=5)
+        await asyncio.gather(server.stop(grace=5), queries_server.stop(grace=1))
         await lifecycle.cancel_tasks()
         await ops.stop()
         await clickhouse.close()

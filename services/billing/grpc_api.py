@@ -9,7 +9,7 @@ import grpc
 from protos import billing_pb2, billing_pb2_grpc
 from services.billing.adoption import Adoption
 from services.billing.balance_rebuild import BalanceRebuild
-from services.billing.balances import Balances
+from services.billing.balances import Balances, balance_message
 from services.billing.credits import CreditOrder, Credits
 from services.billing.errors import InvalidRequest
 from services.billing.reconcile import Reconciler
@@ -69,14 +69,7 @@ class BillingAdmin(billing_pb2_grpc.BillingAdminServicer):
     async def GetBalance(self, request: billing_pb2.GetBalanceRequest, context: _Context) -> billing_pb2.Balance:
         if not request.account_id:
             raise InvalidRequest("account_id is missing")
-        balance = await self._balances.get(request.account_id)
-        return billing_pb2.Balance(
-            account_id=request.account_id,
-            balance_nanousd=balance.balance_nanousd,
-            reserved_nanousd=balance.reserved_nanousd,
-            available_nanousd=balance.available_nanousd,
-            is_live=balance.is_live,
-        )
+        return balance_message(request.account_id, await self._balances.get(request.account_id))
 
     async def Reconcile(self, request: billing_pb2.ReconcileRequest, context: _Context) -> billing_pb2.ReconcileReport:
         report = await self._reconciler.run(request.account_id)

@@ -19,6 +19,9 @@ class BillingMetrics:
         self.lag_seconds = Gauge(
             "lumen_billing_lag_seconds", "Age of the oldest entry of the group just posted.", registry=registry
         )
+        self.refused_queries = Counter(
+            "lumen_billing_refused_queries_total", "Edges' questions refused: too many at once.", registry=registry
+        )
         self.is_live = Gauge("lumen_billing_live", "1 while balances are at the ledger's tail.", registry=registry)
         self.stage_duration = Histogram(
             "lumen_billing_stage_duration_seconds",

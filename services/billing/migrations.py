@@ -1,8 +1,9 @@
 """Brings ClickHouse to the schema of `deploy/clickhouse/`: numbered files, each applied once, in order.
 
 Placeholders: `{engine}` is empty, or `Replicated` in a cluster (replica path and name are the server's defaults);
-`{on_cluster}` is empty, or `ON CLUSTER <name>`. Every statement is IF NOT EXISTS or otherwise repeatable, so two
-processes that start together, or one that died half way, do no harm.
+`{on_cluster}` is empty, or `ON CLUSTER <name>`; `{database}` is ours, `{finance}` the one of finance's views. Every
+statement is IF NOT EXISTS or otherwise repeatable, so two processes that start together, or one that died half way, do
+no harm.
 """
 
 from __future__ import annotations
@@ -26,11 +27,17 @@ class Migration:
     name: str
     text: str
 
-    def statements(self, *, engine: str, on_cluster: str) -> list[str]:
+    def statements(self, *, engine: str, on_cluster: str, database: str = "lumen") -> list[str]:
         """One statement per `;` at a line's end, comments removed."""
         lines = [line for line in self.text.splitlines() if not line.lstrip().startswith("--")]
         filled = "\n".join(lines).replace("{engine}", engine).replace("{on_cluster}", on_cluster)
+        filled = filled.replace("{database}", f"`{database}`").replace("{finance}", f"`{finance_database(database)}`")
         return [statement.strip() for statement in re.split(r";\s*(?:\n|$)", filled) if statement.strip()]
+
+
+def finance_database(database: str) -> str:
+    """Of the views that finance reads by SQL; two Lumens on one server must not share them."""
+    return "finance" if database == "lumen" else f"{database}_finance"
 
 
 def load_migrations() -> list[Migration]:
@@ -64,7 +71,7 @@ async def migrate(
     for migration in migrations:
         if migration.number in done:
             continue
-        for statement in migration.statements(engine=engine, on_cluster=on_cluster):
+        for statement in migration.statements(engine=engine, on_cluster=on_cluster, database=database.database):
             await database.command(statement)
         await database.insert(
             "schema_migrations", [[migration.number], [migration.name]], ("number", "name"), ("UInt32", "String")

@@ -16,6 +16,7 @@ class BillingSettings(ServiceSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=7089, description="gRPC; 0 picks a free port")
+    queries_port: int = Field(default=0, description="gRPC for edges, read-only: balance, a key's usage; 0: not served")
 
     nats_url: str = shared(_PREFIX, "nats_url")
     redis_url: str = shared(_PREFIX, "redis_url")

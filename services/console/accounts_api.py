@@ -10,12 +10,13 @@ import secrets
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import APIRouter, Header, Query, Response, status
 
 from protos import auth_pb2, billing_pb2
 from services.console.amounts import parse_usd
 from services.console.bodies import CreateAccount, PostCredit, SetStatus
 from services.console.errors import InvalidRequest
+from services.console.pages import Cursor, Limit, page_of
 from services.console.parts import ADMIN_ROOT, Parts, PartsDependency
 from services.console.statements import StatementView
 from services.console.times import parse_future
@@ -43,10 +44,12 @@ async def create_account(body: CreateAccount, parts: PartsDependency) -> Account
 
 
 @router.get("")
-async def list_accounts(parts: PartsDependency) -> AccountsView:
+async def list_accounts(parts: PartsDependency, limit: Limit = 200, cursor: Cursor = "") -> AccountsView:
+    """Oldest first."""
     backends = parts.backends
     answer = await backends.auth.call(backends.accounts.ListAccounts, auth_pb2.ListAccountsRequest())
-    return AccountsView(accounts=[account_view(account) for account in answer.accounts])
+    page, next_cursor = page_of(answer.accounts, lambda account: account.id, cursor, limit)
+    return AccountsView(accounts=[account_view(account) for account in page], next_cursor=next_cursor)
 
 
 @router.get("/{account}")
@@ -84,14 +87,28 @@ async def account_statement(
     return await parts.statements.month(found.id, chosen, now_s)
 
 
-@router.post("/{account}/credits", status_code=status.HTTP_201_CREATED)
-async def post_credit(account: str, body: PostCredit, parts: PartsDependency, response: Response) -> CreditAnswer:
-    """Move the balance by decision. One reference is one entry: repeating it answers 200 with the first.
+@router.post(
+    "/{account}/credits",
+    status_code=status.HTTP_201_CREATED,
+    responses={200: {"model": CreditAnswer, "description": "The reference was used before: this is that first entry."}},
+)
+async def post_credit(
+    account: str,
+    body: PostCredit,
+    parts: PartsDependency,
+    response: Response,
+    idempotency_key: Annotated[
+        str | None,
+        Header(min_length=1, max_length=200, description="the same as `reference`; one of the two is enough"),
+    ] = None,
+) -> CreditAnswer:
+    """Move the balance by decision. One reference (or Idempotency-Key) is one entry: repeating it answers 200 with the
+    first, using it for another amount or kind 409.
 
     `topup` and `grant` are positive; `refund` and `adjustment` take either sign and move the balance by what is said
     (a refund is negative when money goes back to the payer, positive when credits are given back to the account).
     """
-    order = _credit_order(body, parts)
+    order = _credit_order(body, idempotency_key, parts)
     backends = parts.backends
     order.account_id = (await backends.account(account)).id
     answer = credit_answer(await backends.billing.call(backends.ledger.PostCredit, order))
@@ -100,16 +117,18 @@ async def post_credit(account: str, body: PostCredit, parts: PartsDependency, re
     return answer
 
 
-def _credit_order(body: PostCredit, parts: Parts) -> billing_pb2.PostCreditRequest:
+def _credit_order(body: PostCredit, idempotency_key: str | None, parts: Parts) -> billing_pb2.PostCreditRequest:
     amount_nanousd = parse_usd(body.amount_usd)
     if amount_nanousd == 0:
         raise InvalidRequest("amount_usd", "must not be zero")
     if amount_nanousd < 0 and body.kind in _POSITIVE_KINDS:
         raise InvalidRequest("amount_usd", f"a {body.kind} is positive; take credits back with refund or adjustment")
+    if body.reference and idempotency_key and body.reference != idempotency_key:
+        raise InvalidRequest("reference", "differs from the Idempotency-Key; send one of the two")
     order = billing_pb2.PostCreditRequest(
         amount_nanousd=amount_nanousd,
         kind=body.kind,
-        reference=body.reference or f"console-{secrets.token_hex(16)}",
+        reference=body.reference or idempotency_key or f"console-{secrets.token_hex(16)}",
         note=body.note,
     )
     if body.paid is not None:

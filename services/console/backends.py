@@ -70,6 +70,7 @@ class Backends:
         self.billing = Backend("billing", billing, timeout_s=timeout_s)
         self.accounts: auth_pb2_grpc.AuthAdminAsyncStub = auth_pb2_grpc.AuthAdminStub(self.auth.channel)
         self.keys: auth_pb2_grpc.AuthAsyncStub = auth_pb2_grpc.AuthStub(self.auth.channel)
+        self.tokens: auth_pb2_grpc.AdminTokensAsyncStub = auth_pb2_grpc.AdminTokensStub(self.auth.channel)
         self.catalog: router_pb2_grpc.RouterAdminAsyncStub = router_pb2_grpc.RouterAdminStub(self.router.channel)
         self.ledger: billing_pb2_grpc.BillingAdminAsyncStub = billing_pb2_grpc.BillingAdminStub(self.billing.channel)
         self.reconcile_timeout_s = reconcile_timeout_s

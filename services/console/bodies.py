@@ -50,6 +50,8 @@ class RollbackCatalog(_Body):
 
 
 class CreateAccount(_Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "acme"}]})
+
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
@@ -65,6 +67,12 @@ class Paid(_Body):
 
 
 class PostCredit(_Body):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"amount_usd": "25", "kind": "topup", "paid": {"amount": "23.10", "currency": "EUR"}}]
+        }
+    )
+
     amount_usd: UsdText
     kind: CreditKind = "topup"
     reference: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
@@ -76,6 +84,10 @@ class PostCredit(_Body):
 
 
 class CreateKey(_Body):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"account": "acme", "group": "default", "name": "laptop", "expires": "90d"}]}
+    )
+
     account: AccountText
     group: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     name: Name = ""

@@ -14,8 +14,12 @@ from prometheus_client import CollectorRegistry
 from lumen.platform.clickhouse import ClickHouse
 from lumen.platform.lifecycle import Lifecycle
 from lumen.platform.ops_server import EmbeddedServer, OpsServer
+from services.console.authorization import Authorization
 from services.console.backends import Backends
 from services.console.explanations import Explanations
+from services.console.finance.exports import Exports
+from services.console.finance.liabilities import Liabilities
+from services.console.finance.queries import FinanceQueries
 from services.console.http_api import create_app
 from services.console.metrics import ConsoleMetrics
 from services.console.parts import Parts
@@ -33,6 +37,7 @@ class Console:
     app: FastAPI
     backends: Backends
     clickhouse: ClickHouse
+    streams: ClickHouse  # exports': a timeout of its own
     registry: CollectorRegistry
 
     def readiness(self) -> dict[str, Callable[[], str | None]]:
@@ -41,6 +46,7 @@ class Console:
     async def close(self) -> None:
         await self.backends.close()
         await self.clickhouse.close()
+        await self.streams.close()
 
 
 def build(settings: ConsoleSettings, *, now_s: Callable[[], int] = lambda: int(time.time())) -> Console:
@@ -55,13 +61,27 @@ def build(settings: ConsoleSettings, *, now_s: Callable[[], int] = lambda: int(t
         reconcile_timeout_s=settings.reconcile_timeout_s,
     )
     clickhouse = ClickHouse(settings.clickhouse_url, timeout_s=settings.call_timeout_s)
-    app = create_app(
-        Parts(backends, UsageQueries(clickhouse), Explanations(clickhouse), Statements(clickhouse), now_s),
-        metrics,
-        admin_token=settings.admin_token.get_secret_value(),
-        body_bytes_max=settings.body_bytes_max,
+    streams = ClickHouse(settings.clickhouse_url, timeout_s=settings.export_chunk_s_max)
+    finance = FinanceQueries(clickhouse)
+    parts = Parts(
+        backends=backends,
+        usage=UsageQueries(clickhouse),
+        explanations=Explanations(clickhouse),
+        statements=Statements(clickhouse),
+        finance=finance,
+        liabilities=Liabilities(finance),
+        exports=Exports(streams, metrics, at_once_max=settings.exports_at_once_max, seconds_max=settings.export_s_max),
+        issuer=settings.issuer_name,
+        now_s=now_s,
     )
-    return Console(app, backends, clickhouse, registry)
+    app = create_app(
+        parts,
+        metrics,
+        authorization=Authorization(settings.admin_token.get_secret_value(), backends),
+        body_bytes_max=settings.body_bytes_max,
+        cors_origins=[origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()],
+    )
+    return Console(app, backends, clickhouse, streams, registry)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from protos import router_pb2
 from services.console.bodies import ApplyCatalog, RollbackCatalog
 from services.console.errors import ConsoleError, Problem
+from services.console.pages import Cursor, Limit, page_of
 from services.console.parts import ADMIN_ROOT, PartsDependency
 from services.console.views import AppliedView, CatalogView, HistoryView, catalog_view, history_view
 
@@ -34,9 +35,11 @@ async def show_catalog(parts: PartsDependency, revision: Annotated[int, Query(ge
 
 
 @router.get("/history")
-async def catalog_history(parts: PartsDependency) -> HistoryView:
+async def catalog_history(parts: PartsDependency, limit: Limit = 200, cursor: Cursor = "") -> HistoryView:
+    """Newest first."""
     backends = parts.backends
-    return history_view(await backends.router.call(backends.catalog.History, router_pb2.HistoryRequest()))
+    answer = await backends.router.call(backends.catalog.History, router_pb2.HistoryRequest())
+    return history_view(*page_of(answer.revisions, lambda info: str(info.revision), cursor, limit))
 
 
 @router.post("/rollback")

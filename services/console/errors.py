@@ -6,6 +6,7 @@ the table keeps its name and takes the row of its gRPC code. Console serves no g
 ConsoleError
 +-- InvalidRequest     `problems` name the fields
 +-- Unauthorized
++-- Forbidden          the token's scope does not reach so far
 +-- Unavailable        another service or a store is away
 """
 
@@ -32,6 +33,7 @@ ERRORS = {
     "invalid_catalog": ErrorKind(422),
     "amount_out_of_range": ErrorKind(400),
     "unauthorized": ErrorKind(401),
+    "forbidden": ErrorKind(403),
     "not_found": ErrorKind(404),
     "method_not_allowed": ErrorKind(405),
     "conflict": ErrorKind(409),
@@ -39,6 +41,7 @@ ERRORS = {
     "catalog_too_large": ErrorKind(413),
     "body_too_large": ErrorKind(413),
     "internal": ErrorKind(500),
+    "too_many_exports": ErrorKind(503, is_retryable=True),
     "unavailable": ErrorKind(503, is_retryable=True),
 }
 RETRY_AFTER_S = 1
@@ -93,6 +96,10 @@ class InvalidRequest(ConsoleError):
 
 class Unauthorized(ConsoleError):
     kind = "unauthorized"
+
+
+class Forbidden(ConsoleError):
+    kind = "forbidden"
 
 
 class Unavailable(ConsoleError):

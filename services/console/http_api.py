@@ -5,30 +5,44 @@ FastAPI's own documentation pages load scripts from elsewhere; /docs is a plain 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from services.console import accounts_api, catalog_api, keys_api, ledger_api, route_api, usage_api
+from services.console import accounts_api, catalog_api, keys_api, ledger_api, route_api, tokens_api, usage_api
+from services.console.authorization import Authorization
 from services.console.errors import KINDS_BY_HTTP_STATUS, ConsoleError, Problem
+from services.console.finance import api as finance_api
+from services.console.finance import exports_api
 from services.console.http_shell import HttpShell, error_response
 from services.console.metrics import ConsoleMetrics
 from services.console.parts import ADMIN_ROOT, Parts
 from services.console.views import ErrorAnswer
 
 _DESCRIPTION = (
-    "Catalog, accounts, credits, keys and usage. `Authorization: Bearer` with LUMEN_ADMIN_TOKEN. Amounts are decimal "
-    "strings in USD; answers carry nano-USD integers beside them. Errors: "
+    "Catalog, accounts, credits, keys, usage and finance. `Authorization: Bearer` with LUMEN_ADMIN_TOKEN or a scoped "
+    "token (`POST /admin/v1/tokens`). Lists come in pages: `next_cursor` is the next one's `cursor`. Amounts are "
+    "decimal strings in USD; answers carry nano-USD integers beside them. Errors: "
     "`{error: {kind, message, problems?: [{line, field, message}]}}`; 503 may be repeated after `retry-after`."
 )
 
 
-def create_app(parts: Parts, metrics: ConsoleMetrics, *, admin_token: str, body_bytes_max: int) -> FastAPI:
+def create_app(
+    parts: Parts,
+    metrics: ConsoleMetrics,
+    *,
+    authorization: Authorization,
+    body_bytes_max: int,
+    cors_origins: Sequence[str] = (),
+) -> FastAPI:
     app = FastAPI(
         title="Lumen admin API",
         version="1",
@@ -36,19 +50,60 @@ def create_app(parts: Parts, metrics: ConsoleMetrics, *, admin_token: str, body_
         docs_url=None,
         redoc_url=None,
         # HttpShell checks the token before any body is read; this documents it.
-        dependencies=[Depends(HTTPBearer(auto_error=False, description="LUMEN_ADMIN_TOKEN"))],
-        responses={"default": {"model": ErrorAnswer, "description": "Any error"}},
+        dependencies=[Depends(HTTPBearer(auto_error=False, description="LUMEN_ADMIN_TOKEN or a scoped token"))],
+        responses=_ERROR_ANSWERS,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.parts = parts
-    for module in (catalog_api, accounts_api, keys_api, route_api, usage_api, ledger_api):
+    for module in (
+        catalog_api,
+        accounts_api,
+        keys_api,
+        route_api,
+        usage_api,
+        ledger_api,
+        finance_api,
+        exports_api,
+        tokens_api,
+    ):
         app.include_router(module.router)
     app.add_api_route("/", _index, include_in_schema=False)
     app.add_api_route("/docs", _docs, include_in_schema=False, response_class=HTMLResponse)
     app.add_exception_handler(ConsoleError, _console_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_middleware(HttpShell, admin_token=admin_token, body_bytes_max=body_bytes_max, metrics=metrics)
+    if cors_origins:  # inside the shell, which lets preflights through: they carry no token
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "idempotency-key", "x-request-id"],
+            expose_headers=["x-request-id", "retry-after", "content-disposition"],
+            max_age=600,
+        )
+    app.add_middleware(HttpShell, authorization=authorization, body_bytes_max=body_bytes_max, metrics=metrics)
     return app
+
+
+def _error_answer(kind: str, message: str, field: str = "") -> dict[str, Any]:
+    error: dict[str, Any] = {"kind": kind, "message": message}
+    if field:
+        error["problems"] = [{"line": 0, "field": field, "message": message.removeprefix(f"{field}: ")}]
+    return {
+        "model": ErrorAnswer,
+        "description": kind,
+        "content": {"application/json": {"example": {"error": error}}},
+    }
+
+
+_ERROR_ANSWERS: dict[int | str, dict[str, Any]] = {
+    401: _error_answer("unauthorized", "the admin token is wrong"),
+    403: _error_answer("forbidden", "a token of scope read_only may not POST /admin/v1/keys"),
+    404: _error_answer("not_found", "there is no account 'acme'"),
+    422: _error_answer("invalid_fields", "limit: Input should be greater than or equal to 1", "limit"),
+    503: _error_answer("unavailable", "billing cannot be reached"),
+    "default": {"model": ErrorAnswer, "description": "Any other error"},
+}
 
 
 async def _index() -> dict[str, str]:

@@ -6,7 +6,6 @@ token was checked.
 
 from __future__ import annotations
 
-import hmac
 import logging
 import re
 import secrets
@@ -19,21 +18,25 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lumen.platform.logging import request_id_var
+from services.console.authorization import Authorization
 from services.console.errors import RETRY_AFTER_S, ConsoleError, Unauthorized
 from services.console.metrics import ConsoleMetrics
 
 logger = logging.getLogger(__name__)
 
 ADMIN_PREFIX = "/admin/"
+CALLER = "lumen.caller"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class HttpShell:
-    """Wraps the FastAPI application. `admin_token` is compared in constant time."""
+    """Wraps the FastAPI application. Below /admin/ the caller is known as `scope["lumen.caller"]`."""
 
-    def __init__(self, app: ASGIApp, *, admin_token: str, body_bytes_max: int, metrics: ConsoleMetrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, authorization: Authorization, body_bytes_max: int, metrics: ConsoleMetrics
+    ) -> None:
         self._app = app
-        self._expected = f"Bearer {admin_token}".encode()
+        self._authorization = authorization
         self._body_bytes_max = body_bytes_max
         self._metrics = metrics
 
@@ -55,9 +58,9 @@ class HttpShell:
             await send(message)
 
         try:
-            if scope["path"].startswith(ADMIN_PREFIX) and not self._is_authorized(headers):
-                refusal = error_response(Unauthorized("the admin token is missing or wrong"))
-                refusal.headers["www-authenticate"] = "Bearer"
+            is_guarded = scope["path"].startswith(ADMIN_PREFIX) and not _is_preflight(scope, headers)
+            refusal = await self._refusal(scope, headers) if is_guarded else None
+            if refusal is not None:
                 await refusal(scope, receive, send_with_id)
             else:
                 await self._app(scope, self._limited(receive), send_with_id)
@@ -72,10 +75,16 @@ class HttpShell:
             self._metrics.duration.labels(*labels).observe(time.perf_counter() - started)
             request_id_var.reset(token)
 
-    def _is_authorized(self, headers: Headers) -> bool:
-        given = headers.get("authorization", "")
-        scheme, _, value = given.partition(" ")
-        return hmac.compare_digest(f"{scheme.capitalize()} {value.strip()}".encode(), self._expected)
+    async def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
+        try:
+            authorization = headers.get("authorization", "")
+            scope[CALLER] = await self._authorization.authorize(authorization, scope["method"], scope["path"])
+        except ConsoleError as error:
+            refusal = error_response(error)
+            if isinstance(error, Unauthorized):
+                refusal.headers["www-authenticate"] = "Bearer"
+            return refusal
+        return None
 
     def _limited(self, receive: Receive) -> Receive:
         received_bytes = 0
@@ -100,6 +109,11 @@ def error_response(error: ConsoleError) -> JSONResponse:
         ]
     headers = {"retry-after": str(RETRY_AFTER_S)} if error.row.is_retryable else None
     return JSONResponse({"error": content}, error.row.http_status, headers=headers)
+
+
+def _is_preflight(scope: Scope, headers: Headers) -> bool:
+    """A browser's question before the request: it carries no token, and is answered without asking anybody."""
+    return scope["method"] == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers
 
 
 def _route(scope: Scope) -> str:

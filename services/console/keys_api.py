@@ -11,6 +11,7 @@ from services.console.amounts import parse_usd
 from services.console.bodies import CreateKey
 from services.console.errors import InvalidRequest
 from services.console.key_rules import model_codes
+from services.console.pages import Cursor, Limit, page_of
 from services.console.parts import ADMIN_ROOT, PartsDependency
 from services.console.views import CreatedKeyView, KeysView, KeyView, created_key_view, key_view
 
@@ -37,12 +38,13 @@ async def create_key(body: CreateKey, parts: PartsDependency) -> CreatedKeyView:
 
 
 @router.get("")
-async def list_keys(parts: PartsDependency, account: str = "") -> KeysView:
-    """Of one account (id or name), or all."""
+async def list_keys(parts: PartsDependency, account: str = "", limit: Limit = 200, cursor: Cursor = "") -> KeysView:
+    """Of one account (id or name), or all; oldest first."""
     backends = parts.backends
     account_id = (await backends.account(account)).id if account else ""
     answer = await backends.auth.call(backends.accounts.ListKeys, auth_pb2.ListKeysRequest(account_id=account_id))
-    return KeysView(keys=[key_view(key) for key in answer.keys])
+    page, next_cursor = page_of(answer.keys, lambda key: key.view.key_id, cursor, limit)
+    return KeysView(keys=[key_view(key) for key in page], next_cursor=next_cursor)
 
 
 @router.post("/{key_id}/revoke")

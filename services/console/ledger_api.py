@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from protos import billing_pb2
+from services.console.pages import Cursor, Limit, page_of
 from services.console.parts import ADMIN_ROOT, PartsDependency
 from services.console.times import format_time_us
 
@@ -48,7 +49,8 @@ class DeadLetterView(BaseModel):
 
 
 class DeadLettersView(BaseModel):
-    dead_letters: list[DeadLetterView]  # newest first, at most 1000
+    dead_letters: list[DeadLetterView]  # newest first, of the newest 1000
+    next_cursor: str | None
 
 
 class ReplayedView(BaseModel):
@@ -76,13 +78,17 @@ class AdoptedView(BaseModel):
 
 
 @router.get("/dead-letters")
-async def dead_letters(parts: PartsDependency, account: str = "", replayed: bool = False) -> DeadLettersView:
+async def dead_letters(
+    parts: PartsDependency, account: str = "", replayed: bool = False, limit: Limit = 200, cursor: Cursor = ""
+) -> DeadLettersView:
     """Entries that could not be decoded or rated: recorded, not charged. `replayed`: those already replayed too."""
     backends = parts.backends
     account_id = (await backends.account(account)).id if account else ""
     request = billing_pb2.ListDeadLettersRequest(account_id=account_id, with_replayed=replayed)
     answer = await backends.billing.call(backends.ledger.ListDeadLetters, request)
+    page, next_cursor = page_of(answer.letters, lambda letter: letter.id, cursor, limit)
     return DeadLettersView(
+        next_cursor=next_cursor,
         dead_letters=[
             DeadLetterView(
                 id=letter.id,
@@ -95,8 +101,8 @@ async def dead_letters(parts: PartsDependency, account: str = "", replayed: bool
                 published_at=format_time_us(letter.published_at_us),
                 is_replayed=letter.is_replayed,
             )
-            for letter in answer.letters
-        ]
+            for letter in page
+        ],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 class ConsoleMetrics:
@@ -18,4 +18,14 @@ class ConsoleMetrics:
             "From the request's arrival to the end of its answer.",
             ["method", "route"],
             registry=registry,
+        )
+        self.exports_open = Gauge("lumen_console_exports_open", "Exports under way.", registry=registry)
+        self.exports = Counter(
+            "lumen_console_exports_total",
+            "Exports ended, by outcome: whole, or broken_off (client gone, limit, ClickHouse).",
+            ["export", "format", "outcome"],
+            registry=registry,
+        )
+        self.export_bytes = Counter(
+            "lumen_console_export_bytes_total", "Bytes of exports sent.", ["export", "format"], registry=registry
         )

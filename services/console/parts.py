@@ -8,12 +8,16 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from services.console.authorization import ADMIN_ROOT
 from services.console.backends import Backends
 from services.console.explanations import Explanations
+from services.console.finance.exports import Exports
+from services.console.finance.liabilities import Liabilities
+from services.console.finance.queries import FinanceQueries
 from services.console.statements import Statements
 from services.console.usage_queries import UsageQueries
 
-ADMIN_ROOT = "/admin/v1"
+__all__ = ["ADMIN_ROOT", "Parts", "PartsDependency"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,10 @@ class Parts:
     usage: UsageQueries
     explanations: Explanations
     statements: Statements
+    finance: FinanceQueries
+    liabilities: Liabilities
+    exports: Exports
+    issuer: str  # who sells credits and bills them
     now_s: Callable[[], int]  # Unix seconds
 
 

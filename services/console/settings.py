@@ -25,6 +25,12 @@ class ConsoleSettings(ServiceSettings):
     billing_address: str = shared(_PREFIX, "billing_address")
     clickhouse_url: str = shared(_PREFIX, "clickhouse_url")
 
+    cors_origins: str = Field(default="", description="origins whose pages may call the API, comma-separated")
     call_timeout_s: float = Field(default=10.0, description="of one call to another service, and of one query")
     reconcile_timeout_s: float = Field(default=60.0, description="the proof reads everything")
     body_bytes_max: int = Field(default=4 * 1024 * 1024, description="of a request; a catalog is the largest")
+
+    issuer_name: str = Field(default="Lumen", min_length=1, max_length=200, description="who bills, in FOCUS exports")
+    exports_at_once_max: int = Field(default=4, ge=1, description="above this, 503 with retry-after")
+    export_s_max: float = Field(default=3600.0, description="one export as a whole")
+    export_chunk_s_max: float = Field(default=120.0, description="waiting for ClickHouse's next rows of an export")

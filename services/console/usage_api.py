@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query
 from protos import auth_pb2, billing_pb2
 from services.console.errors import InvalidRequest
 from services.console.explanations import ExplanationView
+from services.console.pages import Cursor, Limit, decode_cursor, encode_cursor
 from services.console.parts import ADMIN_ROOT, Parts, PartsDependency
 from services.console.times import format_time, parse_past
 from services.console.usage_queries import Grouping, RequestsView, UsageView
@@ -18,7 +19,6 @@ router = APIRouter(prefix=ADMIN_ROOT, tags=["usage"])
 
 _Account = Annotated[str, Query(min_length=1, max_length=200, description="id or name")]
 _Time = Annotated[str, Query(description="ISO 8601 (UTC unless it says otherwise), or how long ago: 30m, 24h, 7d")]
-_REQUESTS_MAX = 1000
 _DEFAULT_SINCE = "30d"
 
 
@@ -48,11 +48,13 @@ async def usage(
 
 @router.get("/usage/requests")
 async def usage_requests(
-    parts: PartsDependency, account: _Account, limit: Annotated[int, Query(ge=1, le=_REQUESTS_MAX)] = 20
+    parts: PartsDependency, account: _Account, limit: Limit = 20, cursor: Cursor = ""
 ) -> RequestsView:
     """An account's latest requests, newest first."""
     found = await parts.backends.account(account)
-    return RequestsView(account=found.id, requests=await parts.usage.latest(found.id, limit))
+    requests, next_key = await parts.usage.latest(found.id, decode_cursor(cursor, 4), limit)
+    next_cursor = encode_cursor(*next_key) if next_key else None
+    return RequestsView(account=found.id, requests=requests, next_cursor=next_cursor)
 
 
 @router.get("/usage/requests/{request_id}/explain")

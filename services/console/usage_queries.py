@@ -6,6 +6,7 @@ entries, so that they explain the cost; failed and cancelled attempts are counte
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -31,6 +32,7 @@ TOKEN_BUCKETS = (
 )
 _COUNTERS = (*(f"{bucket}_tokens" for bucket in TOKEN_BUCKETS), "server_tool_requests")
 _GROUP_BY = {"model": "model", "key": "key_id", "day": "toString(toDate(hour))"}
+_POSITION = "started_at_us, epoch, sequence, `index`"
 # `hour` is in the sorting key, `started_at_us` is the exact bound.
 _WINDOW = (
     "account = {account:String}"
@@ -101,6 +103,7 @@ class RequestRow(BaseModel):
 class RequestsView(BaseModel):
     account: str
     requests: list[RequestRow]  # newest first
+    next_cursor: str | None
 
 
 class UsageQueries:
@@ -126,24 +129,33 @@ class UsageQueries:
         sums = [sum(column) for column in list(zip(*rows, strict=True))[1:]] or [0] * (len(columns) + 1)
         return [UsageRow(value=row[0], **_counts(row[1:])) for row in rows], UsageCounts(**_counts(sums))
 
-    async def latest(self, account: str, limit: int) -> list[RequestRow]:
-        """The newest entries of an account, at most `limit`."""
+    async def latest(
+        self, account: str, before: Sequence[str] | None, limit: int
+    ) -> tuple[list[RequestRow], tuple[str, ...] | None]:
+        """The newest entries of an account, older than the key `before`, at most `limit`; the key to go on behind."""
+        behind = ""
+        if before is not None:
+            if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in before):
+                raise InvalidRequest("cursor", "not a cursor of this list")
+            behind = f" AND ({_POSITION}) < ({', '.join(before)})"  # digits only
         rows = await self._rows(
             "SELECT request_id, started_at_us, duration_us, key_id, `group`, model, channel, client_dialect, status,"
             " is_stream, is_estimated, is_billable, input_tokens, cache_read_tokens, cache_write_5m_tokens,"
-            " cache_write_1h_tokens, output_tokens, reasoning_tokens, cost_nanousd FROM usage FINAL"
-            " WHERE account = {account:String} ORDER BY started_at_us DESC, sequence DESC, `index` DESC"
-            " LIMIT {limit:UInt32}",
-            {"account": account, "limit": limit},
+            " cache_write_1h_tokens, output_tokens, reasoning_tokens, cost_nanousd,"
+            f" {_POSITION} FROM usage FINAL WHERE account = {{account:String}}{behind}"
+            " ORDER BY started_at_us DESC, epoch DESC, sequence DESC, `index` DESC LIMIT {limit:UInt32}",
+            {"account": account, "limit": limit + 1},
         )
         names = [name for name in RequestRow.model_fields if name != "cost_usd"]
-        return [
+        listed = [
             RequestRow(
-                **{**dict(zip(names, row, strict=True)), "started_at": format_time_us(row[1])},
-                cost_usd=format_usd(row[-1]),
+                **{**dict(zip(names, row, strict=False)), "started_at": format_time_us(row[1])},
+                cost_usd=format_usd(row[len(names) - 1]),
             )
-            for row in rows
+            for row in rows[:limit]
         ]
+        last = rows[limit - 1][len(names) :] if len(rows) > limit else None
+        return listed, tuple(map(str, last)) if last else None
 
     async def _rows(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         try:

@@ -7,6 +7,7 @@ UTC; null means none.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
@@ -59,6 +60,7 @@ class RevisionView(BaseModel):
 
 class HistoryView(BaseModel):
     revisions: list[RevisionView]  # newest first
+    next_cursor: str | None
 
 
 class AccountView(BaseModel):
@@ -70,6 +72,7 @@ class AccountView(BaseModel):
 
 class AccountsView(BaseModel):
     accounts: list[AccountView]
+    next_cursor: str | None
 
 
 class PaidView(BaseModel):
@@ -126,6 +129,7 @@ class CreatedKeyView(KeyView):
 
 class KeysView(BaseModel):
     keys: list[KeyView]
+    next_cursor: str | None
 
 
 class CheckView(BaseModel):
@@ -152,12 +156,13 @@ def catalog_view(message: router_pb2.ShowResponse) -> CatalogView:
     )
 
 
-def history_view(message: router_pb2.HistoryResponse) -> HistoryView:
+def history_view(revisions: Iterable[router_pb2.RevisionInfo], next_cursor: str | None) -> HistoryView:
     return HistoryView(
         revisions=[
             RevisionView(revision=info.revision, created_at=format_time(info.created_at_s), note=info.note)
-            for info in message.revisions
-        ]
+            for info in revisions
+        ],
+        next_cursor=next_cursor,
     )
 
 

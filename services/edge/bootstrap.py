@@ -18,10 +18,13 @@ from lumen.platform.grpc import create_channel
 from lumen.platform.lifecycle import Lifecycle
 from lumen.platform.ops_server import EmbeddedServer, OpsServer
 from protos.auth_pb2_grpc import AuthStub
+from protos.billing_pb2_grpc import AccountQueriesStub
 from protos.router_pb2_grpc import RouterStub
+from services.edge.account_api import AccountApi
 from services.edge.admission import Admission
 from services.edge.attempts import Attempts
 from services.edge.client_address import ClientAddresses
+from services.edge.cors import Cors
 from services.edge.count_tokens import CountTokens
 from services.edge.departures import Departures
 from services.edge.http_api import EdgeApp, create_rest
@@ -54,6 +57,7 @@ from services.edge.watches import AuthWatch, RouterWatch
 
 if TYPE_CHECKING:
     from protos.auth_pb2_grpc import AuthAsyncStub
+    from protos.billing_pb2_grpc import AccountQueriesAsyncStub
     from protos.router_pb2_grpc import RouterAsyncStub
 
 logger = logging.getLogger(__name__)
@@ -79,7 +83,12 @@ class Edge:
 
 
 def build(
-    settings: EdgeSettings, identity: WorkerIdentity, nc: Client, auth: AuthAsyncStub, router: RouterAsyncStub
+    settings: EdgeSettings,
+    identity: WorkerIdentity,
+    nc: Client,
+    auth: AuthAsyncStub,
+    router: RouterAsyncStub,
+    account_queries: AccountQueriesAsyncStub | None = None,
 ) -> Edge:
     registry = CollectorRegistry()
     metrics = EdgeMetrics(registry)
@@ -156,7 +165,18 @@ def build(
                 settings,
             ),
             CountTokens(guard, admission, attempts, addresses, settings),
-            create_rest(admission, tables, addresses),
+            create_rest(
+                admission,
+                tables,
+                addresses,
+                AccountApi(
+                    account_queries,
+                    metrics,
+                    keys_max=settings.key_cache_entries_max,
+                    timeout_s=settings.account_query_timeout_s,
+                ),
+            ),
+            Cors(settings.cors_origins) if settings.cors_origins else None,
         ),
         metrics=metrics,
         metering=metering,
@@ -225,7 +245,9 @@ async def serve(settings: EdgeSettings, lifecycle: Lifecycle) -> None:
     listener = listen(settings.host, settings.port)
     nc = await platform_nats.connect(settings.nats_url, name=identity.worker_id)
     auth_channel, router_channel = create_channel(settings.auth_address), create_channel(settings.router_address)
-    edge = build(settings, identity, nc, AuthStub(auth_channel), RouterStub(router_channel))
+    queries_channel = create_channel(settings.billing_queries_address) if settings.billing_queries_address else None
+    queries: AccountQueriesAsyncStub | None = AccountQueriesStub(queries_channel) if queries_channel else None
+    edge = build(settings, identity, nc, AuthStub(auth_channel), RouterStub(router_channel), queries)
     edge.tables.load_disk_copy()
     ops = OpsServer(
         edge.registry,
@@ -258,5 +280,7 @@ async def serve(settings: EdgeSettings, lifecycle: Lifecycle) -> None:
         await ops.stop()
         await auth_channel.close(None)
         await router_channel.close(None)
+        if queries_channel is not None:
+            await queries_channel.close(None)
         await platform_nats.close(nc)
         identity.close()

@@ -17,6 +17,9 @@ from lumen.protocols.dialects import Dialect
 from lumen.protocols.errors import ApiError, ErrorKind
 from services.edge.http_protocol import CYCLE_KEY, PROTOCOL_KEY, ClientStalled, EdgeHttpProtocol, Headers
 
+STANDING_HEADERS_KEY = "lumen.standing_headers"  # in a request's scope: of its answer, whatever it will be
+_NO_HEADERS: Headers = []
+
 # Content-Length in digits; more than any limit has.
 _LENGTH_DIGITS_MAX = 15
 
@@ -42,6 +45,7 @@ class ClientConnection:
         "_cycle",
         "_protocol",
         "_receive",
+        "_standing_headers",
         "dialect",
         "extra_headers",
         "has_ended",
@@ -57,6 +61,7 @@ class ClientConnection:
         self._receive = receive
         self.request_id = request_id
         self.dialect = dialect
+        self._standing_headers: Headers = scope.get(STANDING_HEADERS_KEY, _NO_HEADERS)
         self.extra_headers: Headers = []  # of the answer, besides those every answer has
         self.has_started = False
         self.has_ended = False
@@ -161,9 +166,12 @@ class ClientConnection:
     def _own_headers(self) -> Headers:
         """OpenAI's SDKs read `x-request-id`, Anthropic's `request-id`."""
         request_id = self.request_id.encode()
+        own: Headers = [(b"x-request-id", request_id)]
         if self.dialect is Dialect.ANTHROPIC_MESSAGES:
-            return [(b"x-request-id", request_id), (b"request-id", request_id), *self.extra_headers]
-        return [(b"x-request-id", request_id), *self.extra_headers]
+            own.append((b"request-id", request_id))
+        own += self._standing_headers
+        own += self.extra_headers
+        return own
 
 
 def _too_large(bytes_max: int) -> ApiError:

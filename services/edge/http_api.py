@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import Any
 
 import msgspec
@@ -11,10 +12,13 @@ from starlette.exceptions import HTTPException
 
 from lumen.protocols.dialects import CLIENT_DIALECTS, Dialect
 from lumen.protocols.errors import ApiError, ErrorKind, encode_error
+from services.edge.account_api import AccountApi
 from services.edge.admission import Admission
 from services.edge.client_address import ClientAddresses
-from services.edge.client_connection import Receive, Scope, Send
+from services.edge.client_connection import STANDING_HEADERS_KEY, Receive, Scope, Send
+from services.edge.cors import Cors
 from services.edge.count_tokens import CountTokens
+from services.edge.http_protocol import Headers
 from services.edge.key_cache import ApiKey
 from services.edge.model_endpoint import ModelEndpoint
 from services.edge.models_api import anthropic_list, anthropic_model, openai_list, openai_model
@@ -25,18 +29,29 @@ from services.edge.route_tables import RouteTables
 
 COUNT_TOKENS_PATH = "/v1/messages/count_tokens"
 _POST_PATHS = (*CLIENT_DIALECTS, COUNT_TOKENS_PATH)
-_KNOWN_PATHS = (*_POST_PATHS, "/v1/models")
+_KNOWN_PATHS = (*_POST_PATHS, "/v1/models", "/v1/usage", "/v1/balance")
 
 
 class EdgeApp:
     """The ASGI application."""
 
-    def __init__(self, endpoint: ModelEndpoint, count_tokens: CountTokens, rest: FastAPI) -> None:
+    def __init__(
+        self, endpoint: ModelEndpoint, count_tokens: CountTokens, rest: FastAPI, cors: Cors | None = None
+    ) -> None:
+        self._cors = cors
         self._endpoint = endpoint
         self._count_tokens = count_tokens
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._cors is not None and scope["type"] == "http":
+            allowed = self._cors.headers_of(scope)
+            if allowed is not None:
+                if scope["method"] == "OPTIONS":
+                    await self._cors.answer_preflight(allowed, send)
+                    return
+                scope[STANDING_HEADERS_KEY] = allowed
+                send = _with_headers(send, allowed)
         if scope["type"] == "http" and scope["method"] == "POST":
             path = scope["path"]
             dialect = CLIENT_DIALECTS.get(path)
@@ -49,13 +64,27 @@ class EdgeApp:
         await self._rest(scope, receive, send)
 
 
-def create_rest(admission: Admission, tables: RouteTables, addresses: ClientAddresses) -> FastAPI:
-    """Models, and the answers to what does not exist."""
+def _with_headers(send: Send, headers: Headers) -> Send:
+    async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *headers]
+        await send(message)
+
+    return send_with_headers
+
+
+def create_rest(
+    admission: Admission, tables: RouteTables, addresses: ClientAddresses, account_api: AccountApi
+) -> FastAPI:
+    """Models, balance and usage, and the answers to what does not exist."""
     app = FastAPI(title="Lumen", openapi_url=None, docs_url=None, redoc_url=None)
 
-    async def authenticate(request: Request) -> ApiKey:
+    async def holder(request: Request) -> ApiKey:
         head = RequestHead(request.scope, addresses)
-        key = await admission.authenticate(head.fields, head.client_ip)
+        return await admission.authenticate(head.fields, head.client_ip)
+
+    async def authenticate(request: Request) -> ApiKey:
+        key = await holder(request)
         admission.group_of(key)
         return key
 
@@ -77,6 +106,14 @@ def create_rest(admission: Admission, tables: RouteTables, addresses: ClientAddr
         model = (await admission.resolve(key, model_id)).model
         encode = anthropic_model if _dialect_of(request) is Dialect.ANTHROPIC_MESSAGES else openai_model
         return _json(200, encode(model, model_id))
+
+    @app.get("/v1/balance")
+    async def balance(request: Request) -> Response:
+        return _json(200, await account_api.balance(await holder(request)))
+
+    @app.get("/v1/usage")
+    async def usage(request: Request) -> Response:
+        return _json(200, await account_api.usage(await holder(request), request.query_params))
 
     async def on_api_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, ApiError)

@@ -24,6 +24,12 @@ class EdgeMetrics:
         self.draining = Gauge(
             "lumen_edge_disconnected_draining", "Streams read on for their usage without a client.", registry=registry
         )
+        self.account_queries = Counter(
+            "lumen_edge_account_queries_total",
+            "Questions for balance and usage, by outcome.",
+            ["outcome"],
+            registry=registry,
+        )
         self.keepalives = Counter("lumen_edge_keepalives_total", "Keepalive frames sent.", registry=registry)
         self.stalled_clients = Counter(
             "lumen_edge_stalled_clients_total", "Clients cut off because they stopped reading.", registry=registry

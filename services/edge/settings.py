@@ -26,6 +26,10 @@ class EdgeSettings(ServiceSettings):
     auth_address: str = shared(_PREFIX, "auth_address")
     router_address: str = shared(_PREFIX, "router_address")
 
+    billing_queries_address: str = shared(
+        _PREFIX, "billing_queries_address", "", "gRPC of billing's queries, for /v1/balance and /v1/usage; empty: none"
+    )
+
     body_bytes_max: int = 32 * 1024 * 1024
     body_read_s_max: float = 60.0
     header_bytes_max: int = 64 * 1024
@@ -51,5 +55,7 @@ class EdgeSettings(ServiceSettings):
     key_cache_entries_max: int = 100_000
     stale_s_max: float = Field(default=120.0, description="cached keys are served this long without any auth replica")
     rpc_timeout_s: float = 2.0
+    cors_origins: str = Field(default="", description="origins whose pages may call, comma-separated: the console's")
+    account_query_timeout_s: float = Field(default=10.0, description="of /v1/balance and /v1/usage")
     shutdown_drain_s_max: float = Field(default=3600.0, description="open streams may take this long after SIGTERM")
     trusted_proxies: str = Field(default="", description="addresses whose X-Forwarded-For is believed, comma-separated")

@@ -23,6 +23,7 @@ from lumen.platform import nats as platform_nats
 from tests.fixtures.engines import ClickHouseServer, NatsServer, RedisServer, free_port
 
 TOKEN = "admin-token-of-the-tests"
+PLAYGROUND = "https://playground.example"
 START_TIMEOUT_S = 60.0
 SERVICES = ("auth", "router", "billing", "console")
 CATALOG = """
@@ -153,6 +154,7 @@ def running_stack(path: Path) -> Iterator[Stack]:
             "LUMEN_REDIS_URL": redis.url,
             "LUMEN_CLICKHOUSE_URL": f"http://127.0.0.1:{clickhouse.port}/lumen",
             "LUMEN_ADMIN_TOKEN": TOKEN,
+            "LUMEN_CONSOLE_CORS_ORIGINS": f"{PLAYGROUND}, https://other.example",
             "LUMEN_ADMIN_URL": f"http://127.0.0.1:{ports['console']}",
             **{f"LUMEN_{name.upper()}_ADDRESS": f"127.0.0.1:{ports[name]}" for name in SERVICES},
             **{f"LUMEN_{name.upper()}_PORT": str(port) for name, port in ports.items()},

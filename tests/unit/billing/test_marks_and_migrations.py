@@ -39,9 +39,18 @@ def test_migrations_are_numbered_and_every_statement_can_be_repeated() -> None:
         for statement in migration.statements(engine="Replicated", on_cluster="ON CLUSTER `lumen`"):
             assert "IF NOT EXISTS" in statement
             assert "ON CLUSTER `lumen`" in statement
-            is_view = statement.startswith("CREATE VIEW")
-            assert is_view or "ENGINE = ReplicatedReplacingMergeTree(" in statement
+            has_no_engine = statement.startswith(("CREATE VIEW", "CREATE DATABASE"))
+            assert has_no_engine or "ENGINE = ReplicatedReplacingMergeTree(" in statement
             assert "{" not in statement
+
+
+def test_finance_views_lie_beside_their_database_and_read_with_their_creators_rights() -> None:
+    [migration] = [migration for migration in load_migrations() if migration.name == "finance"]
+    created, *views = migration.statements(engine="", on_cluster="", database="staging")
+    assert created.startswith("CREATE DATABASE IF NOT EXISTS `staging_finance`")
+    assert all("`staging_finance`." in view and "SQL SECURITY DEFINER" in view for view in views)
+    assert all("`staging`." in view for view in views)
+    assert "`finance`.revenue_daily" in migration.statements(engine="", on_cluster="", database="lumen")[1]
 
 
 def test_comments_and_semicolons_inside_lines_are_not_statements() -> None:

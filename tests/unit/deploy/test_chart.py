@@ -165,10 +165,25 @@ def test_grpc_goes_to_headless_services_that_exist_at_the_port_that_is_served(in
             host, port = variable["value"].removeprefix("dns:///").split(":")
             service = services[host.removesuffix(f".{chart.NAMESPACE}.svc")]["spec"]
             assert service["clusterIP"] == "None"
-            assert str(service["ports"][0]["port"]) == port
+            [served] = [each for each in service["ports"] if str(each["port"]) == port]
+            assert served["name"] == ("queries" if name == "LUMEN_BILLING_QUERIES_ADDRESS" else "grpc")
             target = workloads(installation)[name.split("_")[1].lower()]
             ports = target["spec"]["template"]["spec"]["containers"][0]["ports"]
-            assert {"name": "grpc", "containerPort": int(port)} in ports
+            assert {"name": served["name"], "containerPort": int(port)} in ports
+
+
+@every_installation
+def test_edges_reach_of_billing_what_answers_questions_and_not_what_posts_credits(installation: str) -> None:
+    policies = of_kind(installation, "NetworkPolicy")
+    from_edge = [
+        [port["port"] for port in rule["ports"]]
+        for rule in policies["lumen-billing"]["spec"]["ingress"]
+        if any(
+            peer.get("podSelector", {}).get("matchLabels", {}).get("app.kubernetes.io/component") == "edge"
+            for peer in rule.get("from", [])
+        )
+    ]
+    assert from_edge == [[7085]]
 
 
 @every_installation

@@ -27,11 +27,11 @@ def test_ports_are_those_of_the_architecture(tmp_path: Path) -> None:
         "clickhouse": (7086,),
         "auth": (7087, 7091),
         "router": (7088, 7092),
-        "billing": (7089, 7093),
+        "billing": (7089, 7093, 7095),
     }
 
 
-@pytest.mark.parametrize("base_port", [80, 65522])
+@pytest.mark.parametrize("base_port", [80, 65521])
 def test_base_port_must_leave_room_for_all(tmp_path: Path, base_port: int) -> None:
     with pytest.raises(ValueError, match="choose one"):
         Layout(tmp_path, base_port)

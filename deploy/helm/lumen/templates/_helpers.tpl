@@ -22,7 +22,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 
 {{/* Ports by component: what it serves, and its operator's port. */}}
 {{- define "lumen.port" -}}
-{{- get (dict "edge" "7080" "auth" "7087" "router" "7088" "billing" "7089" "console" "7081") . }}
+{{- get (dict "edge" "7080" "auth" "7087" "router" "7088" "billing" "7089" "billing-queries" "7085" "console" "7081") . }}
 {{- end }}
 {{- define "lumen.opsPort" -}}9090{{- end }}
 
@@ -99,6 +99,9 @@ readinessProbe:
 
 {{- define "lumen.ports" -}}
 - {name: {{ if has .component (list "edge" "console") }}http{{ else }}grpc{{ end }}, containerPort: {{ include "lumen.port" .component }}}
+{{- if eq .component "billing" }}
+- {name: queries, containerPort: {{ include "lumen.port" "billing-queries" }}}
+{{- end }}
 - {name: ops, containerPort: {{ include "lumen.opsPort" . }}}
 {{- end }}
 
@@ -127,6 +130,7 @@ preStop:
 {{- end }}
 {{- end }}
 {{- if eq .component "edge" }}
+{{- $_ := set $mine "LUMEN_BILLING_QUERIES_ADDRESS" (printf "dns:///%s-billing.%s.svc:%s" $name $root.Release.Namespace (include "lumen.port" "billing-queries")) }}
 {{- $_ := set $mine "LUMEN_EDGE_STATE_DIR" "/var/lib/lumen/edge" }}
 {{- $_ := set $mine "LUMEN_EDGE_HAS_SPOOL" (eq $v.edge.kind "StatefulSet" | toString) }}
 {{- $_ := set $mine "LUMEN_EDGE_SHUTDOWN_DRAIN_S_MAX" ($v.longestStreamS | toString) }}
@@ -141,6 +145,7 @@ preStop:
 {{- $_ := set $mine "LUMEN_ROUTER_KV_REPLICAS" ($v.stores.nats.replicas | toString) }}
 {{- end }}
 {{- if eq .component "billing" }}
+{{- $_ := set $mine "LUMEN_BILLING_QUERIES_PORT" (include "lumen.port" "billing-queries") }}
 {{- $_ := set $mine "LUMEN_BILLING_STREAM_REPLICAS" ($v.stores.nats.replicas | toString) }}
 {{- $_ := set $mine "LUMEN_BILLING_CLICKHOUSE_ENGINE" $v.stores.clickhouse.engine }}
 {{- $_ := set $mine "LUMEN_BILLING_CLICKHOUSE_CLUSTER" $v.stores.clickhouse.cluster }}
