@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/billing.proto\x12\x10lumen.billing.v1\"\xb0\x01\n\x11PostCreditRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61mount_nanousd\x18\x02 \x01(\x03\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x11\n\treference\x18\x04 \x01(\t\x12\x13\n\x0bpaid_amount\x18\x05 \x01(\t\x12\x15\n\rpaid_currency\x18\x06 \x01(\t\x12\x0c\n\x04note\x18\x07 \x01(\t\x12\x14\n\x0c\x65xpires_at_s\x18\x08 \x01(\x03\"\x81\x02\n\nCreditView\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61mount_nanousd\x18\x02 \x01(\x03\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x11\n\treference\x18\x05 \x01(\t\x12\x13\n\x0bpaid_amount\x18\x06 \x01(\t\x12\x15\n\rpaid_currency\x18\x07 \x01(\t\x12\x0c\n\x04note\x18\x08 \x01(\t\x12\x14\n\x0c\x63reated_at_s\x18\t \x01(\x03\x12\x14\n\x0c\x65xpires_at_s\x18\n \x01(\x03\x12\x17\n\x0f\x61lready_existed\x18\x0b \x01(\x08\x12\x17\n\x0fstream_sequence\x18\x0c \x01(\x04\"\'\n\x11GetBalanceRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"|\n\x07\x42\x61lance\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x17\n\x0f\x62\x61lance_nanousd\x18\x02 \x01(\x03\x12\x18\n\x10reserved_nanousd\x18\x03 \x01(\x03\x12\x19\n\x11\x61vailable_nanousd\x18\x04 \x01(\x03\x12\x0f\n\x07is_live\x18\x05 \x01(\x08\"&\n\x10ReconcileRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"F\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05is_ok\x18\x02 \x01(\x08\x12\x10\n\x08\x65xamined\x18\x03 \x01(\x04\x12\x0e\n\x06\x64rifts\x18\x04 \x03(\t\"p\n\x0fReconcileReport\x12\r\n\x05is_ok\x18\x01 \x01(\x08\x12\'\n\x06\x63hecks\x18\x02 \x03(\x0b\x32\x17.lumen.billing.v1.Check\x12\x0f\n\x07\x65ntries\x18\x03 \x01(\x04\x12\x14\n\x0c\x64\x65\x61\x64_letters\x18\x04 \x01(\x04\"\xb6\x01\n\nDeadLetter\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\x10\n\x08producer\x18\x06 \x01(\t\x12\x14\n\x0c\x62\x61tch_number\x18\x07 \x01(\x04\x12\x17\n\x0fpublished_at_us\x18\x08 \x01(\x03\x12\x13\n\x0bis_replayed\x18\t \x01(\x08\"C\n\x16ListDeadLettersRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x15\n\rwith_replayed\x18\x02 \x01(\x08\"<\n\x0b\x44\x65\x61\x64Letters\x12-\n\x07letters\x18\x01 \x03(\x0b\x32\x1c.lumen.billing.v1.DeadLetter\"?\n\x17ReplayDeadLetterRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x18\n\x10\x63\x61talog_revision\x18\x02 \x01(\x04\"N\n\x08Replayed\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\r\x12\x17\n\x0f\x61lready_existed\x18\x02 \x01(\x08\x12\x18\n\x10stream_sequences\x18\x03 \x03(\x04\"D\n\x16RebuildBalancesRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x63\x63\x65pt_trimmed\x18\x02 \x01(\x08\"7\n\x0fRebuiltBalances\x12\x12\n\npartitions\x18\x01 \x01(\r\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x03(\r\"%\n\x12\x41\x64optLedgerRequest\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\"z\n\x10\x41\x64optedPartition\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x18\n\x10\x62\x61tches_restored\x18\x04 \x01(\r\x12\x18\n\x10\x62\x61tches_unposted\x18\x05 \x01(\r\"G\n\rAdoptedLedger\x12\x36\n\npartitions\x18\x01 \x03(\x0b\x32\".lumen.billing.v1.AdoptedPartition2\xee\x04\n\x0c\x42illingAdmin\x12O\n\nPostCredit\x12#.lumen.billing.v1.PostCreditRequest\x1a\x1c.lumen.billing.v1.CreditView\x12L\n\nGetBalance\x12#.lumen.billing.v1.GetBalanceRequest\x1a\x19.lumen.billing.v1.Balance\x12R\n\tReconcile\x12\".lumen.billing.v1.ReconcileRequest\x1a!.lumen.billing.v1.ReconcileReport\x12Z\n\x0fListDeadLetters\x12(.lumen.billing.v1.ListDeadLettersRequest\x1a\x1d.lumen.billing.v1.DeadLetters\x12Y\n\x10ReplayDeadLetter\x12).lumen.billing.v1.ReplayDeadLetterRequest\x1a\x1a.lumen.billing.v1.Replayed\x12^\n\x0fRebuildBalances\x12(.lumen.billing.v1.RebuildBalancesRequest\x1a!.lumen.billing.v1.RebuiltBalances\x12T\n\x0b\x41\x64optLedger\x12$.lumen.billing.v1.AdoptLedgerRequest\x1a\x1f.lumen.billing.v1.AdoptedLedgerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/billing.proto\x12\x10lumen.billing.v1\"\xb0\x01\n\x11PostCreditRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61mount_nanousd\x18\x02 \x01(\x03\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x11\n\treference\x18\x04 \x01(\t\x12\x13\n\x0bpaid_amount\x18\x05 \x01(\t\x12\x15\n\rpaid_currency\x18\x06 \x01(\t\x12\x0c\n\x04note\x18\x07 \x01(\t\x12\x14\n\x0c\x65xpires_at_s\x18\x08 \x01(\x03\"\x81\x02\n\nCreditView\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61mount_nanousd\x18\x02 \x01(\x03\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x11\n\treference\x18\x05 \x01(\t\x12\x13\n\x0bpaid_amount\x18\x06 \x01(\t\x12\x15\n\rpaid_currency\x18\x07 \x01(\t\x12\x0c\n\x04note\x18\x08 \x01(\t\x12\x14\n\x0c\x63reated_at_s\x18\t \x01(\x03\x12\x14\n\x0c\x65xpires_at_s\x18\n \x01(\x03\x12\x17\n\x0f\x61lready_existed\x18\x0b \x01(\x08\x12\x17\n\x0fstream_sequence\x18\x0c \x01(\x04\"\'\n\x11GetBalanceRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"\xaa\x01\n\x07\x42\x61lance\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x17\n\x0f\x62\x61lance_nanousd\x18\x02 \x01(\x03\x12\x18\n\x10reserved_nanousd\x18\x03 \x01(\x03\x12\x19\n\x11\x61vailable_nanousd\x18\x04 \x01(\x03\x12\x0f\n\x07is_live\x18\x05 \x01(\x08\x12,\n\x06grants\x18\x06 \x01(\x0b\x32\x1c.lumen.billing.v1.GrantsLeft\"[\n\nGrantsLeft\x12\x16\n\x0egrants_nanousd\x18\x01 \x01(\x03\x12\x18\n\x10next_expiry_at_s\x18\x02 \x01(\x03\x12\x1b\n\x13next_expiry_nanousd\x18\x03 \x01(\x03\"&\n\x10ReconcileRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"F\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05is_ok\x18\x02 \x01(\x08\x12\x10\n\x08\x65xamined\x18\x03 \x01(\x04\x12\x0e\n\x06\x64rifts\x18\x04 \x03(\t\"p\n\x0fReconcileReport\x12\r\n\x05is_ok\x18\x01 \x01(\x08\x12\'\n\x06\x63hecks\x18\x02 \x03(\x0b\x32\x17.lumen.billing.v1.Check\x12\x0f\n\x07\x65ntries\x18\x03 \x01(\x04\x12\x14\n\x0c\x64\x65\x61\x64_letters\x18\x04 \x01(\x04\"\xb6\x01\n\nDeadLetter\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\x10\n\x08producer\x18\x06 \x01(\t\x12\x14\n\x0c\x62\x61tch_number\x18\x07 \x01(\x04\x12\x17\n\x0fpublished_at_us\x18\x08 \x01(\x03\x12\x13\n\x0bis_replayed\x18\t \x01(\x08\"C\n\x16ListDeadLettersRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x15\n\rwith_replayed\x18\x02 \x01(\x08\"<\n\x0b\x44\x65\x61\x64Letters\x12-\n\x07letters\x18\x01 \x03(\x0b\x32\x1c.lumen.billing.v1.DeadLetter\"?\n\x17ReplayDeadLetterRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x18\n\x10\x63\x61talog_revision\x18\x02 \x01(\x04\"N\n\x08Replayed\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\r\x12\x17\n\x0f\x61lready_existed\x18\x02 \x01(\x08\x12\x18\n\x10stream_sequences\x18\x03 \x03(\x04\"D\n\x16RebuildBalancesRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x63\x63\x65pt_trimmed\x18\x02 \x01(\x08\"7\n\x0fRebuiltBalances\x12\x12\n\npartitions\x18\x01 \x01(\r\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x03(\r\"%\n\x12\x41\x64optLedgerRequest\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\"z\n\x10\x41\x64optedPartition\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x18\n\x10\x62\x61tches_restored\x18\x04 \x01(\r\x12\x18\n\x10\x62\x61tches_unposted\x18\x05 \x01(\r\"G\n\rAdoptedLedger\x12\x36\n\npartitions\x18\x01 \x03(\x0b\x32\".lumen.billing.v1.AdoptedPartition2\xee\x04\n\x0c\x42illingAdmin\x12O\n\nPostCredit\x12#.lumen.billing.v1.PostCreditRequest\x1a\x1c.lumen.billing.v1.CreditView\x12L\n\nGetBalance\x12#.lumen.billing.v1.GetBalanceRequest\x1a\x19.lumen.billing.v1.Balance\x12R\n\tReconcile\x12\".lumen.billing.v1.ReconcileRequest\x1a!.lumen.billing.v1.ReconcileReport\x12Z\n\x0fListDeadLetters\x12(.lumen.billing.v1.ListDeadLettersRequest\x1a\x1d.lumen.billing.v1.DeadLetters\x12Y\n\x10ReplayDeadLetter\x12).lumen.billing.v1.ReplayDeadLetterRequest\x1a\x1a.lumen.billing.v1.Replayed\x12^\n\x0fRebuildBalances\x12(.lumen.billing.v1.RebuildBalancesRequest\x1a!.lumen.billing.v1.RebuiltBalances\x12T\n\x0b\x41\x64optLedger\x12$.lumen.billing.v1.AdoptLedgerRequest\x1a\x1f.lumen.billing.v1.AdoptedLedgerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,34 +37,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREDITVIEW']._serialized_end=479
   _globals['_GETBALANCEREQUEST']._serialized_start=481
   _globals['_GETBALANCEREQUEST']._serialized_end=520
-  _globals['_BALANCE']._serialized_start=522
-  _globals['_BALANCE']._serialized_end=646
-  _globals['_RECONCILEREQUEST']._serialized_start=648
-  _globals['_RECONCILEREQUEST']._serialized_end=686
-  _globals['_CHECK']._serialized_start=688
-  _globals['_CHECK']._serialized_end=758
-  _globals['_RECONCILEREPORT']._serialized_start=760
-  _globals['_RECONCILEREPORT']._serialized_end=872
-  _globals['_DEADLETTER']._serialized_start=875
-  _globals['_DEADLETTER']._serialized_end=1057
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1059
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1126
-  _globals['_DEADLETTERS']._serialized_start=1128
-  _globals['_DEADLETTERS']._serialized_end=1188
-  _globals['_REPLAYDEADLETTERREQUEST']._serialized_start=1190
-  _globals['_REPLAYDEADLETTERREQUEST']._serialized_end=1253
-  _globals['_REPLAYED']._serialized_start=1255
-  _globals['_REPLAYED']._serialized_end=1333
-  _globals['_REBUILDBALANCESREQUEST']._serialized_start=1335
-  _globals['_REBUILDBALANCESREQUEST']._serialized_end=1403
-  _globals['_REBUILTBALANCES']._serialized_start=1405
-  _globals['_REBUILTBALANCES']._serialized_end=1460
-  _globals['_ADOPTLEDGERREQUEST']._serialized_start=1462
-  _globals['_ADOPTLEDGERREQUEST']._serialized_end=1499
-  _globals['_ADOPTEDPARTITION']._serialized_start=1501
-  _globals['_ADOPTEDPARTITION']._serialized_end=1623
-  _globals['_ADOPTEDLEDGER']._serialized_start=1625
-  _globals['_ADOPTEDLEDGER']._serialized_end=1696
-  _globals['_BILLINGADMIN']._serialized_start=1699
-  _globals['_BILLINGADMIN']._serialized_end=2321
+  _globals['_BALANCE']._serialized_start=523
+  _globals['_BALANCE']._serialized_end=693
+  _globals['_GRANTSLEFT']._serialized_start=695
+  _globals['_GRANTSLEFT']._serialized_end=786
+  _globals['_RECONCILEREQUEST']._serialized_start=788
+  _globals['_RECONCILEREQUEST']._serialized_end=826
+  _globals['_CHECK']._serialized_start=828
+  _globals['_CHECK']._serialized_end=898
+  _globals['_RECONCILEREPORT']._serialized_start=900
+  _globals['_RECONCILEREPORT']._serialized_end=1012
+  _globals['_DEADLETTER']._serialized_start=1015
+  _globals['_DEADLETTER']._serialized_end=1197
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1199
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1266
+  _globals['_DEADLETTERS']._serialized_start=1268
+  _globals['_DEADLETTERS']._serialized_end=1328
+  _globals['_REPLAYDEADLETTERREQUEST']._serialized_start=1330
+  _globals['_REPLAYDEADLETTERREQUEST']._serialized_end=1393
+  _globals['_REPLAYED']._serialized_start=1395
+  _globals['_REPLAYED']._serialized_end=1473
+  _globals['_REBUILDBALANCESREQUEST']._serialized_start=1475
+  _globals['_REBUILDBALANCESREQUEST']._serialized_end=1543
+  _globals['_REBUILTBALANCES']._serialized_start=1545
+  _globals['_REBUILTBALANCES']._serialized_end=1600
+  _globals['_ADOPTLEDGERREQUEST']._serialized_start=1602
+  _globals['_ADOPTLEDGERREQUEST']._serialized_end=1639
+  _globals['_ADOPTEDPARTITION']._serialized_start=1641
+  _globals['_ADOPTEDPARTITION']._serialized_end=1763
+  _globals['_ADOPTEDLEDGER']._serialized_start=1765
+  _globals['_ADOPTEDLEDGER']._serialized_end=1836
+  _globals['_BILLINGADMIN']._serialized_start=1839
+  _globals['_BILLINGADMIN']._serialized_end=2461
 # @@protoc_insertion_point(module_scope)

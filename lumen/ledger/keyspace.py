@@ -50,6 +50,7 @@ def dead_letter_subject(partition: int) -> str:
 ADOPTED_HEADER = "Lumen-Adopted"
 
 CREDIT_PRODUCER_PREFIX = "credit-"
+EXPIRY_PRODUCER_PREFIX = "expiry-"
 
 
 def credit_producer(account: str, reference: str) -> str:

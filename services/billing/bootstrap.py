@@ -29,12 +29,16 @@ from services.billing.applier import Applier
 from services.billing.balance_check import BalanceCheck
 from services.billing.balance_rebuild import BalanceRebuild
 from services.billing.balances import Balances
+from services.billing.burning import Burning
 from services.billing.charge_check import ChargeCheck
 from services.billing.clickhouse_sink import ClickHouseSink
 from services.billing.consumer import Consumer, GroupLimits
 from services.billing.credits import Credits
 from services.billing.dead_letters import DeadLetterPublisher
 from services.billing.errors import GRPC_CODES
+from services.billing.expiries import Expiries, ExpiryAmounts
+from services.billing.grant_check import GrantCheck
+from services.billing.grants_left import GrantsLeft
 from services.billing.groups import Group
 from services.billing.grpc_api import BillingAdmin
 from services.billing.health import Health, Persistence
@@ -55,7 +59,17 @@ from services.billing.row_checks import RowChecks
 from services.billing.settings import BillingSettings
 from services.billing.tail import Tail
 
-_READY_PARTS = ("consumer", "ledger", "clickhouse", "clickhouse_marks", "redis", "dead_letters", "catalog", "schema")
+_READY_PARTS = (
+    "consumer",
+    "ledger",
+    "clickhouse",
+    "clickhouse_marks",
+    "expiries",
+    "redis",
+    "dead_letters",
+    "catalog",
+    "schema",
+)
 _NATS_AWAY = (NatsError, JetStreamError, OSError, TimeoutError)
 
 
@@ -68,6 +82,7 @@ class Billing:
     price_book: PriceBook
     check: ContinuousCheck
     proof: ContinuousProof
+    expiries: Expiries
     api: BillingAdmin
     health: Health
     persistence: Persistence
@@ -94,6 +109,7 @@ def build(
     rows = ClickHouseSink(clickhouse)
     balances_sink = RedisSink(redis)
     queries = LedgerQueries(clickhouse)
+    burning = Burning(clickhouse)
     rollups = Rollups(clickhouse, rows, metrics, health, interval_s=settings.rollup_interval_s)
     recovery = Recovery(ledger, rows, balances_sink, Rebuilder(queries, redis))
     dead_letters = DeadLetterPublisher(nc)
@@ -128,6 +144,7 @@ def build(
         rate_book=rate_book,
         applier=Applier(
             rows,
+            ExpiryAmounts(burning).complete,
             publish_dead_letters,
             balances_sink,
             on_rows_stored=lambda group: rollups.mark_due(group.touched_hours, group.marks),
@@ -151,6 +168,7 @@ def build(
         balances=balance_check,
         rows=RowChecks(clickhouse, rows, rollups),
         charges=ChargeCheck(clickhouse, rate_book),
+        grants=GrantCheck(burning, now_us=now_us),
         catch_up_s_max=settings.reconcile_catch_up_s_max,
     )
     api = BillingAdmin(
@@ -164,6 +182,7 @@ def build(
             posted_wait_s_max=settings.credit_posted_wait_s_max,
         ),
         balances,
+        GrantsLeft(burning),
         reconciler,
         Replays(nc, clickhouse),
         BalanceRebuild(redis, ledger, recovery, rows, balances_sink, partitions),
@@ -178,7 +197,16 @@ def build(
     )
     price_book = PriceBook(nc, clickhouse, persistence)
     proof = ContinuousProof(reconciler, metrics, interval_s=settings.proof_interval_s)
-    return Billing(consumer, rollups, price_book, check, proof, api, health, persistence, registry)
+    expiries = Expiries(
+        ledger,
+        recovery,
+        burning,
+        partitions,
+        now_us=now_us,
+        metrics=metrics,
+        interval_s=settings.expiry_interval_s,
+    )
+    return Billing(consumer, rollups, price_book, check, proof, expiries, api, health, persistence, registry)
 
 
 async def prepare(settings: BillingSettings, nc: Client, clickhouse: ClickHouse, persistence: Persistence) -> None:
@@ -237,6 +265,7 @@ async def serve(settings: BillingSettings, compile_rates: Callable[[bytes], Rate
             lifecycle.spawn(billing.price_book.run(), name="billing-price-book")
             lifecycle.spawn(billing.check.run(), name="billing-check")
             lifecycle.spawn(billing.proof.run(), name="billing-proof")
+            lifecycle.spawn(billing.expiries.run(), name="billing-expiries")
             await server.start()
         await stopping
     finally:

@@ -45,6 +45,11 @@ class BillingMetrics:
         self.rollup_pending_hours = Gauge(
             "lumen_billing_rollup_pending_hours", "Hours (per partition) whose rollup is due.", registry=registry
         )
+        self.expiries_due = Gauge(
+            "lumen_billing_expiries_due",
+            "Credits past their expiry and not closed, when last looked at (at most 1000 of a partition).",
+            registry=registry,
+        )
         self.drift_accounts = Gauge(
             "lumen_billing_drift_accounts", "Accounts whose balance differed in the last check.", registry=registry
         )

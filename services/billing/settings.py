@@ -42,6 +42,7 @@ class BillingSettings(ServiceSettings):
     proof_interval_s: float = Field(
         default=600.0, description="between whole proofs (reconcile), whose drifts are metrics"
     )
+    expiry_interval_s: float = Field(default=5.0, description="between looks for credits past their expiry")
     credit_posted_wait_s_max: float = 3.0
     reconcile_catch_up_s_max: float = 10.0
     start_wait_s_max: float = Field(default=60.0, description="for NATS at start; the other stores are waited for ever")

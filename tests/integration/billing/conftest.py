@@ -110,6 +110,14 @@ class World:
         await self.publish(producer, keyspace.partition_of(account), [entry])
         self.expected[account] = self.expected.get(account, 0) + amount
 
+    async def grant(self, account: str, amount: int, expires_at_s: int) -> None:
+        """Expired ones, too: `expires_at_s` may be long ago."""
+        reference = secrets.token_hex(4)
+        producer = keyspace.credit_producer(account, reference)
+        entry = CreditEntry(account, amount, "grant", "grant", reference, NOON_US, expires_at_s=expires_at_s)
+        await self.publish(producer, keyspace.partition_of(account), [entry])
+        self.expected[account] = self.expected.get(account, 0) + amount
+
     async def use(self, account: str, count: int = 1, producer: str = "edge-1", **overrides: object) -> int:
         """One batch of `count` entries of 15 tokens each. Returns its stream sequence."""
         entries: list[Entry] = [usage_entry(account, secrets.token_hex(8), **overrides) for _ in range(count)]
