@@ -20,6 +20,8 @@ KV_ACCOUNTS = "accounts"
 KV_KEYS = "keys"
 KV_USERS = "users"
 KV_CATALOG = "catalog"
+KV_BILLING = "billing"
+BILLING_OWNER_KEY = "owner"
 
 # Core NATS (fire and forget): billing tells auth that a credit was posted, auth tells connected edges.
 CREDIT_POSTED_SUBJECT = "lumen.credit_posted"  # payload: account id

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,6 +49,7 @@ from services.billing.ledger_stream import LedgerStream, ensure_streams
 from services.billing.lost_batches import PostedBatches
 from services.billing.metrics import BillingMetrics
 from services.billing.migrations import load_migrations, migrate
+from services.billing.ownership import Ownership
 from services.billing.price_book import PriceBook
 from services.billing.rating import RateBook, Rates
 from services.billing.rebuild import Rebuilder
@@ -83,9 +86,11 @@ class Billing:
     check: ContinuousCheck
     proof: ContinuousProof
     expiries: Expiries
+    ownership: Ownership
     api: BillingAdmin
     health: Health
     persistence: Persistence
+    metrics: BillingMetrics
     registry: CollectorRegistry
 
 
@@ -206,7 +211,18 @@ def build(
         metrics=metrics,
         interval_s=settings.expiry_interval_s,
     )
-    return Billing(consumer, rollups, price_book, check, proof, expiries, api, health, persistence, registry)
+    ownership = Ownership(
+        nc,
+        f"{socket.gethostname()}:{settings.port}",
+        secrets.token_hex(8),
+        health=health,
+        metrics=metrics,
+        beat_s=settings.owner_beat_s,
+        patience_s=settings.owner_patience_s,
+    )
+    return Billing(
+        consumer, rollups, price_book, check, proof, expiries, ownership, api, health, persistence, metrics, registry
+    )
 
 
 async def prepare(settings: BillingSettings, nc: Client, clickhouse: ClickHouse, persistence: Persistence) -> None:
@@ -219,6 +235,7 @@ async def prepare(settings: BillingSettings, nc: Client, clickhouse: ClickHouse,
             ledger_bytes_max=settings.ledger_bytes_max,
             message_bytes_max=settings.message_bytes_max,
         )
+        await platform_nats.ensure_bucket(nc, keyspace.KV_BILLING, replicas=settings.stream_replicas)
 
     async def schema() -> None:
         server = ClickHouse(settings.clickhouse_url, timeout_s=settings.clickhouse_timeout_s, use_database=False)
@@ -260,17 +277,21 @@ async def serve(settings: BillingSettings, compile_rates: Callable[[bytes], Rate
         stopping = asyncio.create_task(lifecycle.stopping.wait())
         await asyncio.wait({preparing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if preparing.done() and not lifecycle.stopping.is_set():
-            lifecycle.spawn(billing.consumer.run(), name="billing-consumer")
-            lifecycle.spawn(billing.rollups.run(), name="billing-rollups")
-            lifecycle.spawn(billing.price_book.run(), name="billing-price-book")
-            lifecycle.spawn(billing.check.run(), name="billing-check")
-            lifecycle.spawn(billing.proof.run(), name="billing-proof")
-            lifecycle.spawn(billing.expiries.run(), name="billing-expiries")
+            work = (
+                billing.consumer,
+                billing.rollups,
+                billing.price_book,
+                billing.check,
+                billing.proof,
+                billing.expiries,
+            )
+            lifecycle.spawn(billing.ownership.run([each.run for each in work]), name="billing-ownership")
             await server.start()
         await stopping
     finally:
         await server.stop(grace=5)
         await lifecycle.cancel_tasks()
+        await billing.ownership.release()
         await ops.stop()
         await clickhouse.close()
         await redis.aclose()

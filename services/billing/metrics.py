@@ -19,6 +19,9 @@ class BillingMetrics:
         self.lag_seconds = Gauge(
             "lumen_billing_lag_seconds", "Age of the oldest entry of the group just posted.", registry=registry
         )
+        self.is_owner = Gauge(
+            "lumen_billing_owner", "1 while this process follows the ledger, 0 while it stands by.", registry=registry
+        )
         self.is_live = Gauge("lumen_billing_live", "1 while balances are at the ledger's tail.", registry=registry)
         self.stage_duration = Histogram(
             "lumen_billing_stage_duration_seconds",
@@ -72,3 +75,9 @@ class BillingMetrics:
             "lumen_billing_recorded_dead_letters", "Dead letters recorded, as of the last proof.", registry=registry
         )
         self.credits = Counter("lumen_billing_credits_total", "Credits accepted.", ["kind"], registry=registry)
+
+    def stand_by(self) -> None:
+        """Another process follows the ledger: what is said of following is its to say."""
+        for gauge in (self.is_owner, self.is_live, self.lag_messages, self.lag_seconds, self.expiries_due):
+            gauge.set(0)
+        self.stopped_partitions.clear()

@@ -36,6 +36,9 @@ class BillingSettings(ServiceSettings):
     )
     catalog_revisions_max: int = Field(default=128, description="revisions kept compiled")
 
+    owner_beat_s: float = Field(default=1.0, description="between two signs of life of the owner")
+    owner_patience_s: float = Field(default=3.0, description="without one, until another process takes over")
+
     rollup_interval_s: float = 5.0
     check_interval_s: float = Field(default=60.0, description="between rounds of the continuous balance check")
     check_partitions: int = Field(default=8, description="partitions per round")

@@ -176,7 +176,8 @@ async def world(nats_url: str, redis_url: str, clickhouse_url: str) -> AsyncIter
     nc = await platform_nats.connect(nats_url, name="billing-tests")
     redis = platform_redis.connect(redis_url)
     clickhouse = ClickHouse(database_url)
-    for stream in (keyspace.STREAM, keyspace.DEAD_LETTER_STREAM, platform_nats.kv_stream(keyspace.KV_CATALOG)):
+    buckets = (keyspace.KV_CATALOG, keyspace.KV_BILLING)
+    for stream in (keyspace.STREAM, keyspace.DEAD_LETTER_STREAM, *map(platform_nats.kv_stream, buckets)):
         with contextlib.suppress(NotFoundError):
             await nc.jetstream().delete_stream(stream)
     await redis.flushdb()
