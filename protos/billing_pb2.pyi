@@ -61,18 +61,30 @@ class GetBalanceRequest(_message.Message):
     def __init__(self, account_id: _Optional[str] = ...) -> None: ...
 
 class Balance(_message.Message):
-    __slots__ = ("account_id", "balance_nanousd", "reserved_nanousd", "available_nanousd", "is_live")
+    __slots__ = ("account_id", "balance_nanousd", "reserved_nanousd", "available_nanousd", "is_live", "grants")
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     BALANCE_NANOUSD_FIELD_NUMBER: _ClassVar[int]
     RESERVED_NANOUSD_FIELD_NUMBER: _ClassVar[int]
     AVAILABLE_NANOUSD_FIELD_NUMBER: _ClassVar[int]
     IS_LIVE_FIELD_NUMBER: _ClassVar[int]
+    GRANTS_FIELD_NUMBER: _ClassVar[int]
     account_id: str
     balance_nanousd: int
     reserved_nanousd: int
     available_nanousd: int
     is_live: bool
-    def __init__(self, account_id: _Optional[str] = ..., balance_nanousd: _Optional[int] = ..., reserved_nanousd: _Optional[int] = ..., available_nanousd: _Optional[int] = ..., is_live: _Optional[bool] = ...) -> None: ...
+    grants: GrantsLeft
+    def __init__(self, account_id: _Optional[str] = ..., balance_nanousd: _Optional[int] = ..., reserved_nanousd: _Optional[int] = ..., available_nanousd: _Optional[int] = ..., is_live: _Optional[bool] = ..., grants: _Optional[_Union[GrantsLeft, _Mapping]] = ...) -> None: ...
+
+class GrantsLeft(_message.Message):
+    __slots__ = ("grants_nanousd", "next_expiry_at_s", "next_expiry_nanousd")
+    GRANTS_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    NEXT_EXPIRY_AT_S_FIELD_NUMBER: _ClassVar[int]
+    NEXT_EXPIRY_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    grants_nanousd: int
+    next_expiry_at_s: int
+    next_expiry_nanousd: int
+    def __init__(self, grants_nanousd: _Optional[int] = ..., next_expiry_at_s: _Optional[int] = ..., next_expiry_nanousd: _Optional[int] = ...) -> None: ...
 
 class ReconcileRequest(_message.Message):
     __slots__ = ("account_id",)

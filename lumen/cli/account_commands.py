@@ -76,7 +76,7 @@ def credit(
         tuple[str, str] | None, typer.Option(metavar="AMOUNT CURRENCY", help="What the payer paid, for the books.")
     ] = None,
     note: Annotated[str, typer.Option()] = "",
-    expires: Annotated[str, typer.Option(help="ISO time, or from now: 30d.")] = "",
+    expires: Annotated[str, typer.Option(help="What is left then is taken back. ISO time, or from now: 30d.")] = "",
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -109,17 +109,21 @@ def credit(
 
 @command
 def balance(account: Account, state_dir: StateDir = None, as_json: AsJson = False) -> None:
-    """Show what an account has left: credits minus posted usage."""
+    """Show what an account has left: credits minus posted usage. Usage burns grants first, by earliest expiry."""
     answer = find_api(state_dir).get(f"/accounts/{segment(account)}/balance")
     if as_json:
         print_json(answer)
         return
+    expiry = answer["next_expiry"]
+    grants = "unknown, ClickHouse is away" if answer["grants_usd"] is None else f"{answer['grants_usd']} USD"
     print_fields(
         (
             ("account", answer["account"]),
             ("balance", f"{answer['balance_usd']} USD"),
             ("reserved", f"{answer['reserved_usd']} USD"),
             ("available", f"{answer['available_usd']} USD"),
+            ("of it grants", grants),
+            ("next expiry", f"{expiry['usd']} USD at {expiry['at']}" if expiry else "none"),
         )
     )
     if not answer["is_live"]:

@@ -21,6 +21,8 @@ KV_KEYS = "keys"
 KV_USERS = "users"
 KV_CATALOG = "catalog"
 KV_ADMIN_TOKENS = "admin_tokens"
+KV_BILLING = "billing"
+BILLING_OWNER_KEY = "owner"
 
 # Core NATS (fire and forget): billing tells auth that a credit was posted, auth tells connected edges.
 CREDIT_POSTED_SUBJECT = "lumen.credit_posted"  # payload: account id
@@ -51,6 +53,7 @@ def dead_letter_subject(partition: int) -> str:
 ADOPTED_HEADER = "Lumen-Adopted"
 
 CREDIT_PRODUCER_PREFIX = "credit-"
+EXPIRY_PRODUCER_PREFIX = "expiry-"
 
 
 def credit_producer(account: str, reference: str) -> str:

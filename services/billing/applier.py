@@ -1,6 +1,7 @@
 """Tells both sinks about a group, in the one order that a crash anywhere cannot hurt.
 
-    rows -> dead letters -> ClickHouse marks -> Redis (each partition: balances and mark, together)
+    amounts of expiries -> rows -> dead letters -> ClickHouse marks
+        -> Redis (each partition: balances and mark, together)
 
 Everything before a mark is idempotent by position, so after a crash the range is simply told again. Redis never knows
 more than ClickHouse, so ClickHouse can always rebuild it.
@@ -47,6 +48,7 @@ class Applier:
     def __init__(
         self,
         rows: RowSink,
+        complete_expiries: Callable[[Group], Awaitable[None]],
         publish_dead_letters: Callable[[Group], Awaitable[None]],
         balances: BalanceSink,
         *,
@@ -56,6 +58,7 @@ class Applier:
         metrics: BillingMetrics,
     ) -> None:
         self._rows = rows
+        self._complete_expiries = complete_expiries
         self._publish_dead_letters = publish_dead_letters
         self._balances = balances
         self._on_rows_stored = on_rows_stored
@@ -65,6 +68,8 @@ class Applier:
 
     async def apply(self, group: Group) -> None:
         until_done = self._persistence.until_done
+        if group.expiries:
+            await until_done("expiries", lambda: self._complete_expiries(group), _CLICKHOUSE_AWAY)
         if group.marks:
             await until_done("clickhouse", lambda: self._rows.store_rows(group), _CLICKHOUSE_AWAY)
             if group.dead_letters:

@@ -46,6 +46,7 @@ class AccountBalance:
     reserved_nanousd: int
     available_nanousd: int
     is_live: bool
+    mark: Mark | None  # of what has been posted; None while the partition is being rebuilt
 
 
 def balance_message(account: str, balance: AccountBalance) -> billing_pb2.Balance:
@@ -85,11 +86,14 @@ class Balances:
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.hgetall(keyspace.account_key(partition, account))
                 pipeline.exists(keyspace.live_key(partition))
-                fields, is_live = await pipeline.execute()
+                pipeline.get(keyspace.mark_key(partition))
+                fields, is_live, mark = await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:
             raise Unavailable("the balance store is away") from error
         figures = figures_of(fields, "balance")
-        return AccountBalance(figures.main, figures.reserved, figures.main - figures.reserved, bool(is_live))
+        return AccountBalance(
+            figures.main, figures.reserved, figures.main - figures.reserved, bool(is_live), parse_mark(mark)
+        )
 
     async def mark(self, partition: int) -> Mark | None:
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,12 +32,16 @@ from services.billing.applier import Applier
 from services.billing.balance_check import BalanceCheck
 from services.billing.balance_rebuild import BalanceRebuild
 from services.billing.balances import Balances
+from services.billing.burning import Burning
 from services.billing.charge_check import ChargeCheck
 from services.billing.clickhouse_sink import ClickHouseSink
 from services.billing.consumer import Consumer, GroupLimits
 from services.billing.credits import Credits
 from services.billing.dead_letters import DeadLetterPublisher
 from services.billing.errors import GRPC_CODES
+from services.billing.expiries import Expiries, ExpiryAmounts
+from services.billing.grant_check import GrantCheck
+from services.billing.grants_left import GrantsLeft
 from services.billing.groups import Group
 from services.billing.grpc_api import BillingAdmin
 from services.billing.health import Health, Persistence
@@ -44,6 +50,7 @@ from services.billing.ledger_stream import LedgerStream, ensure_streams
 from services.billing.lost_batches import PostedBatches
 from services.billing.metrics import BillingMetrics
 from services.billing.migrations import load_migrations, migrate
+from services.billing.ownership import Ownership
 from services.billing.price_book import PriceBook
 from services.billing.rating import RateBook, Rates
 from services.billing.rebuild import Rebuilder
@@ -56,7 +63,17 @@ from services.billing.row_checks import RowChecks
 from services.billing.settings import BillingSettings
 from services.billing.tail import Tail
 
-_READY_PARTS = ("consumer", "ledger", "clickhouse", "clickhouse_marks", "redis", "dead_letters", "catalog", "schema")
+_READY_PARTS = (
+    "consumer",
+    "ledger",
+    "clickhouse",
+    "clickhouse_marks",
+    "expiries",
+    "redis",
+    "dead_letters",
+    "catalog",
+    "schema",
+)
 _NATS_AWAY = (NatsError, JetStreamError, OSError, TimeoutError)
 
 
@@ -69,10 +86,13 @@ class Billing:
     price_book: PriceBook
     check: ContinuousCheck
     proof: ContinuousProof
+    expiries: Expiries
+    ownership: Ownership
     api: BillingAdmin
     queries: AccountQueries
     health: Health
     persistence: Persistence
+    metrics: BillingMetrics
     registry: CollectorRegistry
 
 
@@ -96,6 +116,7 @@ def build(
     rows = ClickHouseSink(clickhouse)
     balances_sink = RedisSink(redis)
     queries = LedgerQueries(clickhouse)
+    burning = Burning(clickhouse)
     rollups = Rollups(clickhouse, rows, metrics, health, interval_s=settings.rollup_interval_s)
     recovery = Recovery(ledger, rows, balances_sink, Rebuilder(queries, redis))
     dead_letters = DeadLetterPublisher(nc)
@@ -130,6 +151,7 @@ def build(
         rate_book=rate_book,
         applier=Applier(
             rows,
+            ExpiryAmounts(burning).complete,
             publish_dead_letters,
             balances_sink,
             on_rows_stored=lambda group: rollups.mark_due(group.touched_hours, group.marks),
@@ -153,6 +175,7 @@ def build(
         balances=balance_check,
         rows=RowChecks(clickhouse, rows, rollups),
         charges=ChargeCheck(clickhouse, rate_book),
+        grants=GrantCheck(burning, now_us=now_us),
         catch_up_s_max=settings.reconcile_catch_up_s_max,
     )
     api = BillingAdmin(
@@ -166,6 +189,7 @@ def build(
             posted_wait_s_max=settings.credit_posted_wait_s_max,
         ),
         balances,
+        GrantsLeft(burning),
         reconciler,
         Replays(nc, clickhouse),
         BalanceRebuild(redis, ledger, recovery, rows, balances_sink, partitions),
@@ -181,7 +205,39 @@ def build(
     price_book = PriceBook(nc, clickhouse, persistence)
     proof = ContinuousProof(reconciler, metrics, interval_s=settings.proof_interval_s)
     account_queries = AccountQueries(balances, clickhouse, metrics)
-    return Billing(consumer, rollups, price_book, check, proof, api, account_queries, health, persistence, registry)
+    expiries = Expiries(
+        ledger,
+        recovery,
+        burning,
+        partitions,
+        now_us=now_us,
+        metrics=metrics,
+        interval_s=settings.expiry_interval_s,
+    )
+    ownership = Ownership(
+        nc,
+        f"{socket.gethostname()}:{settings.port}",
+        secrets.token_hex(8),
+        health=health,
+        metrics=metrics,
+        beat_s=settings.owner_beat_s,
+        patience_s=settings.owner_patience_s,
+    )
+    return Billing(
+        consumer,
+        rollups,
+        price_book,
+        check,
+        proof,
+        expiries,
+        ownership,
+        api,
+        account_queries,
+        health,
+        persistence,
+        metrics,
+        registry,
+    )
 
 
 async def prepare(settings: BillingSettings, nc: Client, clickhouse: ClickHouse, persistence: Persistence) -> None:
@@ -194,6 +250,7 @@ async def prepare(settings: BillingSettings, nc: Client, clickhouse: ClickHouse,
             ledger_bytes_max=settings.ledger_bytes_max,
             message_bytes_max=settings.message_bytes_max,
         )
+        await platform_nats.ensure_bucket(nc, keyspace.KV_BILLING, replicas=settings.stream_replicas)
 
     async def schema() -> None:
         server = ClickHouse(settings.clickhouse_url, timeout_s=settings.clickhouse_timeout_s, use_database=False)
@@ -239,11 +296,15 @@ async def serve(settings: BillingSettings, compile_rates: Callable[[bytes], Rate
         stopping = asyncio.create_task(lifecycle.stopping.wait())
         await asyncio.wait({preparing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if preparing.done() and not lifecycle.stopping.is_set():
-            lifecycle.spawn(billing.consumer.run(), name="billing-consumer")
-            lifecycle.spawn(billing.rollups.run(), name="billing-rollups")
-            lifecycle.spawn(billing.price_book.run(), name="billing-price-book")
-            lifecycle.spawn(billing.check.run(), name="billing-check")
-            lifecycle.spawn(billing.proof.run(), name="billing-proof")
+            work = (
+                billing.consumer,
+                billing.rollups,
+                billing.price_book,
+                billing.check,
+                billing.proof,
+                billing.expiries,
+            )
+            lifecycle.spawn(billing.ownership.run([each.run for each in work]), name="billing-ownership")
             await server.start()
             if settings.queries_port:
                 await queries_server.start()
@@ -251,6 +312,7 @@ async def serve(settings: BillingSettings, compile_rates: Callable[[bytes], Rate
     finally:
         await asyncio.gather(server.stop(grace=5), queries_server.stop(grace=1))
         await lifecycle.cancel_tasks()
+        await billing.ownership.release()
         await ops.stop()
         await clickhouse.close()
         await redis.aclose()

@@ -28,7 +28,7 @@ from lumen.platform.clickhouse import ClickHouseError
 from lumen.platform.lifecycle import cancel_until_done
 from lumen.platform.ordered_reader import StreamMessage
 from services.billing.applier import Applier
-from services.billing.groups import Group, GroupBuilder, ReadMessage, SinkMarks, read_message, revisions_of
+from services.billing.groups import Group, GroupBuilder, ReadMessage, SinkMarks, read_message, revisions_of, runs_of
 from services.billing.health import Health
 from services.billing.metrics import BillingMetrics
 from services.billing.rating import RateBook, Rates, RevisionMissing
@@ -187,14 +187,19 @@ class Consumer:
                     if (read := read_message(message, followed)) is not None:
                         needed.append(read)
                 await asyncio.sleep(0)
-            builder = GroupBuilder(followed, await self._rates_for(revisions_of(needed)))
-            for start in range(0, len(needed), _MESSAGES_PER_SLICE):
-                for read in needed[start : start + _MESSAGES_PER_SLICE]:
-                    builder.add(read)
-                await asyncio.sleep(0)
-            group = builder.finish()
-            group.last_sequence = messages[-1].sequence
-            await queue.put(group)
+            rates = await self._rates_for(revisions_of(needed))
+            runs = list(runs_of(needed))
+            flow.groups_in_flight += len(runs) - 1  # the first was counted when it was collected
+            for run in runs:
+                builder = GroupBuilder(followed, rates)
+                for start in range(0, len(run), _MESSAGES_PER_SLICE):
+                    for read in run[start : start + _MESSAGES_PER_SLICE]:
+                        builder.add(read)
+                    await asyncio.sleep(0)
+                group = builder.finish()
+                if run is runs[-1]:
+                    group.last_sequence = messages[-1].sequence
+                await queue.put(group)
 
     async def _collect(self, reader: Reader, flow: _Flow) -> list[StreamMessage]:
         """At least one message; more while they come at once or within the linger, up to the limits."""

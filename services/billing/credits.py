@@ -25,6 +25,7 @@ from lumen.ledger.entries import (
     decode_batch,
     encode_batch,
 )
+from lumen.money.pots import EXPIRY_KIND
 from lumen.platform.clickhouse import ClickHouse, ClickHouseError
 from lumen.platform.nats import WRONG_LAST_SEQUENCE, js_error_code
 from services.billing.balances import Balances
@@ -35,6 +36,7 @@ from services.billing.metrics import BillingMetrics
 
 logger = logging.getLogger(__name__)
 
+_ORDERED_KINDS = tuple(kind for kind in CREDIT_KINDS if kind != EXPIRY_KIND)  # that one is expiries.py's own
 _ACCOUNT_CHARS_MAX = 128
 _REFERENCE_CHARS_MAX = 200
 _NOTE_CHARS_MAX = 2000
@@ -61,8 +63,8 @@ class CreditOrder:
         """Raises InvalidRequest or AmountOutOfRange."""
         if not self.account or len(self.account) > _ACCOUNT_CHARS_MAX:
             raise InvalidRequest(f"account_id: 1 to {_ACCOUNT_CHARS_MAX} characters")
-        if self.kind not in CREDIT_KINDS:
-            raise InvalidRequest(f"kind: one of {', '.join(CREDIT_KINDS)}")
+        if self.kind not in _ORDERED_KINDS:
+            raise InvalidRequest(f"kind: one of {', '.join(_ORDERED_KINDS)}")
         if not self.reference or len(self.reference) > _REFERENCE_CHARS_MAX:
             raise InvalidRequest(f"reference: 1 to {_REFERENCE_CHARS_MAX} characters")
         if len(self.note) > _NOTE_CHARS_MAX:

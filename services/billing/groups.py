@@ -6,13 +6,14 @@ Each message counts for a sink only above that sink's mark of its partition, so 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from lumen.ledger import keyspace
-from lumen.ledger.entries import CreditEntry, UsageEntry
+from lumen.ledger.entries import CreditEntry, Entry, UsageEntry
+from lumen.money.pots import EXPIRY_KIND
 from lumen.platform.ordered_reader import StreamMessage
 from services.billing.decoding import DecodedMessage, Flaw, Reason, decode_message
 from services.billing.marks import Mark, digest_of
@@ -37,11 +38,23 @@ class PartitionPost:
         fields[name] = fields.get(name, 0) + amount
 
 
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """An entry that says that a credit has expired; its amount is worked out when all before it is in ClickHouse."""
+
+    place: Place
+    index: int
+    entry: CreditEntry
+    is_for_clickhouse: bool
+    post: PartitionPost | None
+
+
 @dataclass(slots=True)
 class Group:
     usage: list[Row] = field(default_factory=list)
     credits: list[Row] = field(default_factory=list)
     dead_letters: list[tuple[Place, Flaw]] = field(default_factory=list)
+    expiries: list[Expiry] = field(default_factory=list)  # to be completed before anything is told to a sink
     marks: dict[int, Mark] = field(default_factory=dict)  # ClickHouse's, after this group
     posts: dict[int, PartitionPost] = field(default_factory=dict)  # Redis'
     credited_accounts: set[str] = field(default_factory=set)
@@ -83,6 +96,24 @@ def read_message(message: StreamMessage, followed: SinkMarks) -> ReadMessage | N
             partition, message, DecodedMessage(subject[2], 0, [], [])
         )  # posted before: only the mark moves
     return ReadMessage(partition, message, decode_message(partition, subject[2], message.data))
+
+
+def is_open_expiry(entry: Entry) -> bool:
+    """An expiry whose amount is for billing to work out."""
+    return isinstance(entry, CreditEntry) and entry.kind == EXPIRY_KIND and not entry.amount_nanousd
+
+
+def runs_of(messages: Sequence[ReadMessage]) -> Iterator[list[ReadMessage]]:
+    """The messages in runs, each to become a group: before an expiry, a run has nothing of its partition."""
+    run: list[ReadMessage] = []
+    seen: set[int] = set()
+    for read in messages:
+        if read.partition in seen and any(is_open_expiry(entry) for _, entry in read.decoded.entries):
+            yield run
+            run, seen = [], set()
+        run.append(read)
+        seen.add(read.partition)
+    yield run
 
 
 def posted_field(producer: str, lease_boot: int) -> str:
@@ -180,6 +211,9 @@ class GroupBuilder:
     def _add_credit(
         self, place: Place, index: int, entry: CreditEntry, is_for_clickhouse: bool, post: PartitionPost | None
     ) -> None:
+        if is_open_expiry(entry):
+            self.group.expiries.append(Expiry(place, index, entry, is_for_clickhouse, post))
+            return
         if is_for_clickhouse:
             self.group.credits.append(credit_row(place, index, entry))
         if post is not None:

@@ -6,12 +6,14 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from lumen.money.pots import Pots
 from protos import billing_pb2, billing_pb2_grpc
 from services.billing.adoption import Adoption
 from services.billing.balance_rebuild import BalanceRebuild
 from services.billing.balances import Balances, balance_message
 from services.billing.credits import CreditOrder, Credits
 from services.billing.errors import InvalidRequest
+from services.billing.grants_left import GrantsLeft
 from services.billing.reconcile import Reconciler
 from services.billing.replay import Replays
 
@@ -25,6 +27,7 @@ class BillingAdmin(billing_pb2_grpc.BillingAdminServicer):
         self,
         credits_: Credits,
         balances: Balances,
+        grants: GrantsLeft,
         reconciler: Reconciler,
         replays: Replays,
         rebuild: BalanceRebuild,
@@ -32,6 +35,7 @@ class BillingAdmin(billing_pb2_grpc.BillingAdminServicer):
     ) -> None:
         self._credits = credits_
         self._balances = balances
+        self._grants = grants
         self._reconciler = reconciler
         self._replays = replays
         self._rebuild = rebuild
@@ -69,7 +73,10 @@ class BillingAdmin(billing_pb2_grpc.BillingAdminServicer):
     async def GetBalance(self, request: billing_pb2.GetBalanceRequest, context: _Context) -> billing_pb2.Balance:
         if not request.account_id:
             raise InvalidRequest("account_id is missing")
-        return balance_message(request.account_id, await self._balances.get(request.account_id))
+        balance = await self._balances.get(request.account_id)
+        message = balance_message(request.account_id, balance)
+        message.grants.CopyFrom(_grants_left(await self._grants.of(request.account_id, balance.mark)))
+        return message
 
     async def Reconcile(self, request: billing_pb2.ReconcileRequest, context: _Context) -> billing_pb2.ReconcileReport:
         report = await self._reconciler.run(request.account_id)
@@ -134,3 +141,14 @@ class BillingAdmin(billing_pb2_grpc.BillingAdminServicer):
                 for each in adopted
             ]
         )
+
+
+def _grants_left(pots: Pots | None) -> billing_pb2.GrantsLeft | None:
+    if pots is None:
+        return None
+    expiry = pots.next_expiry
+    return billing_pb2.GrantsLeft(
+        grants_nanousd=pots.grants_nanousd,
+        next_expiry_at_s=expiry.at_s if expiry is not None else 0,
+        next_expiry_nanousd=expiry.amount_nanousd if expiry is not None else 0,
+    )

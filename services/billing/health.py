@@ -28,6 +28,10 @@ class Health:
         else:
             self._problems[part] = problem
 
+    def stand_by(self) -> None:
+        """Another billing does the work: nothing keeps this one from it."""
+        self._problems.clear()
+
     def problem(self, part: str) -> str | None:
         return self._problems.get(part)
 

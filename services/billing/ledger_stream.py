@@ -7,10 +7,10 @@ from enum import Enum
 
 from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, RawStreamMsg, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError
 
 from lumen.ledger import keyspace
-from lumen.platform.nats import ensure_stream
+from lumen.platform.nats import WRONG_LAST_SEQUENCE, ensure_stream, js_error_code
 from services.billing.marks import Mark, digest_of
 
 _RPC_TIMEOUT_S = 3.0
@@ -55,6 +55,18 @@ class LedgerStream:
         except NotFoundError:
             return None
         return _last_message(found)
+
+    async def append_first(self, subject: str, payload: bytes) -> bool:
+        """Publish, unless the subject holds something already: then False. After any error it may be published."""
+        try:
+            await self._nc.jetstream(timeout=_RPC_TIMEOUT_S).publish(
+                subject, payload, headers={"Nats-Expected-Last-Subject-Sequence": "0"}
+            )
+        except BadRequestError as error:
+            if js_error_code(error) == WRONG_LAST_SEQUENCE:
+                return False
+            raise
+        return True
 
     async def holding(self, mark: Mark, bounds: Bounds, last: LastMessage | None = None) -> Holding:
         """`last`: the partition's last message where it is known already; it spares the look-up."""

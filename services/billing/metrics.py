@@ -22,6 +22,9 @@ class BillingMetrics:
         self.refused_queries = Counter(
             "lumen_billing_refused_queries_total", "Edges' questions refused: too many at once.", registry=registry
         )
+        self.is_owner = Gauge(
+            "lumen_billing_owner", "1 while this process follows the ledger, 0 while it stands by.", registry=registry
+        )
         self.is_live = Gauge("lumen_billing_live", "1 while balances are at the ledger's tail.", registry=registry)
         self.stage_duration = Histogram(
             "lumen_billing_stage_duration_seconds",
@@ -48,6 +51,11 @@ class BillingMetrics:
         self.rollup_pending_hours = Gauge(
             "lumen_billing_rollup_pending_hours", "Hours (per partition) whose rollup is due.", registry=registry
         )
+        self.expiries_due = Gauge(
+            "lumen_billing_expiries_due",
+            "Credits past their expiry and not closed, when last looked at (at most 1000 of a partition).",
+            registry=registry,
+        )
         self.drift_accounts = Gauge(
             "lumen_billing_drift_accounts", "Accounts whose balance differed in the last check.", registry=registry
         )
@@ -70,3 +78,9 @@ class BillingMetrics:
             "lumen_billing_recorded_dead_letters", "Dead letters recorded, as of the last proof.", registry=registry
         )
         self.credits = Counter("lumen_billing_credits_total", "Credits accepted.", ["kind"], registry=registry)
+
+    def stand_by(self) -> None:
+        """Another process follows the ledger: what is said of following is its to say."""
+        for gauge in (self.is_owner, self.is_live, self.lag_messages, self.lag_seconds, self.expiries_due):
+            gauge.set(0)
+        self.stopped_partitions.clear()

@@ -18,6 +18,7 @@ from services.billing.balance_check import BalanceCheck, Comparison
 from services.billing.charge_check import ChargeCheck
 from services.billing.clickhouse_sink import ClickHouseSink
 from services.billing.errors import Unavailable
+from services.billing.grant_check import GrantCheck
 from services.billing.ledger_stream import LastMessage, LedgerStream
 from services.billing.marks import Mark, digest_of
 from services.billing.metrics import BillingMetrics
@@ -54,6 +55,7 @@ class Reconciler:
         balances: BalanceCheck,
         rows: RowChecks,
         charges: ChargeCheck,
+        grants: GrantCheck,
         catch_up_s_max: float = 10.0,
     ) -> None:
         self._partitions = list(partitions)
@@ -63,6 +65,7 @@ class Reconciler:
         self._balances = balances
         self._rows = rows
         self._charges = charges
+        self._grants = grants
         self._catch_up_s_max = catch_up_s_max
 
     async def run(self, account: str = "") -> Report:
@@ -80,6 +83,7 @@ class Reconciler:
                 await self._rows.batch_numbers(marks),
                 await self._rows.request_ids(marks, account),
                 await self._charges.compare(marks, account),
+                await self._grants.compare(marks, account),
                 await self._rows.rollups(account),
                 dead_letters,
             ]

@@ -37,12 +37,16 @@ class BillingSettings(ServiceSettings):
     )
     catalog_revisions_max: int = Field(default=128, description="revisions kept compiled")
 
+    owner_beat_s: float = Field(default=1.0, description="between two signs of life of the owner")
+    owner_patience_s: float = Field(default=3.0, description="without one, until another process takes over")
+
     rollup_interval_s: float = 5.0
     check_interval_s: float = Field(default=60.0, description="between rounds of the continuous balance check")
     check_partitions: int = Field(default=8, description="partitions per round")
     proof_interval_s: float = Field(
         default=600.0, description="between whole proofs (reconcile), whose drifts are metrics"
     )
+    expiry_interval_s: float = Field(default=5.0, description="between looks for credits past their expiry")
     credit_posted_wait_s_max: float = 3.0
     reconcile_catch_up_s_max: float = 10.0
     start_wait_s_max: float = Field(default=60.0, description="for NATS at start; the other stores are waited for ever")

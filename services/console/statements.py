@@ -44,7 +44,7 @@ class StatementModelView(BaseModel):
 
 class StatementView(BaseModel):
     """`difference` is zero: closing is summed up apart from the four figures. `credits` and `adjustments` list at most
-    1000 entries; the sums are of all."""
+    1000 entries (but no expiry of nothing); the sums are of all."""
 
     account: str
     month: str
@@ -125,7 +125,8 @@ class Statements:
         rows = await self._rows(
             "SELECT created_at_us, kind, source, reference, note, amount_nanousd FROM credits FINAL"
             " WHERE account = {account:String} AND created_at_us >= {since_us:Int64}"
-            " AND created_at_us < {until_us:Int64} ORDER BY created_at_us, sequence"
+            " AND created_at_us < {until_us:Int64}"
+            " AND amount_nanousd != 0 ORDER BY created_at_us, sequence"
             f" LIMIT {CREDITS_LISTED_MAX}",
             bounds,
         )

@@ -94,6 +94,14 @@ class CreditAnswer(BaseModel):
     already_existed: bool
 
 
+class NextExpiryView(BaseModel):
+    """What leaves the balance at that time, unless it is burnt before."""
+
+    at: str | None
+    nanousd: int
+    usd: str
+
+
 class BalanceView(BaseModel):
     account: str
     balance_nanousd: int
@@ -103,6 +111,9 @@ class BalanceView(BaseModel):
     available_nanousd: int
     available_usd: str
     is_live: bool
+    grants_nanousd: int | None  # part of the balance; null: cannot be told while ClickHouse is away
+    grants_usd: str | None
+    next_expiry: NextExpiryView | None
 
 
 class KeyView(BaseModel):
@@ -190,6 +201,8 @@ def credit_answer(message: billing_pb2.CreditView) -> CreditAnswer:
 
 
 def balance_view(message: billing_pb2.Balance) -> BalanceView:
+    grants = message.grants if message.HasField("grants") else None
+    expires_nanousd = grants.next_expiry_nanousd if grants else 0
     return BalanceView(
         account=message.account_id,
         balance_nanousd=message.balance_nanousd,
@@ -199,6 +212,13 @@ def balance_view(message: billing_pb2.Balance) -> BalanceView:
         available_nanousd=message.available_nanousd,
         available_usd=format_usd(message.available_nanousd),
         is_live=message.is_live,
+        grants_nanousd=grants.grants_nanousd if grants else None,
+        grants_usd=format_usd(grants.grants_nanousd) if grants else None,
+        next_expiry=NextExpiryView(
+            at=format_time(grants.next_expiry_at_s), nanousd=expires_nanousd, usd=format_usd(expires_nanousd)
+        )
+        if grants and grants.next_expiry_at_s
+        else None,
     )
 
 

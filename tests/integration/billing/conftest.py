@@ -110,6 +110,14 @@ class World:
         await self.publish(producer, keyspace.partition_of(account), [entry])
         self.expected[account] = self.expected.get(account, 0) + amount
 
+    async def grant(self, account: str, amount: int, expires_at_s: int) -> None:
+        """Expired ones, too: `expires_at_s` may be long ago."""
+        reference = secrets.token_hex(4)
+        producer = keyspace.credit_producer(account, reference)
+        entry = CreditEntry(account, amount, "grant", "grant", reference, NOON_US, expires_at_s=expires_at_s)
+        await self.publish(producer, keyspace.partition_of(account), [entry])
+        self.expected[account] = self.expected.get(account, 0) + amount
+
     async def use(self, account: str, count: int = 1, producer: str = "edge-1", **overrides: object) -> int:
         """One batch of `count` entries of 15 tokens each. Returns its stream sequence."""
         entries: list[Entry] = [usage_entry(account, secrets.token_hex(8), **overrides) for _ in range(count)]
@@ -168,7 +176,8 @@ async def world(nats_url: str, redis_url: str, clickhouse_url: str) -> AsyncIter
     nc = await platform_nats.connect(nats_url, name="billing-tests")
     redis = platform_redis.connect(redis_url)
     clickhouse = ClickHouse(database_url)
-    for stream in (keyspace.STREAM, keyspace.DEAD_LETTER_STREAM, platform_nats.kv_stream(keyspace.KV_CATALOG)):
+    buckets = (keyspace.KV_CATALOG, keyspace.KV_BILLING)
+    for stream in (keyspace.STREAM, keyspace.DEAD_LETTER_STREAM, *map(platform_nats.kv_stream, buckets)):
         with contextlib.suppress(NotFoundError):
             await nc.jetstream().delete_stream(stream)
     await redis.flushdb()

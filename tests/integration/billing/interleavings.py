@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
@@ -16,8 +17,10 @@ from redis.asyncio import Redis
 from lumen.ledger import keyspace
 from lumen.platform.ordered_reader import StreamMessage
 from services.billing.applier import Applier
+from services.billing.burning import Burning
 from services.billing.clickhouse_sink import StoredMark
-from services.billing.groups import Group, GroupBuilder, PartitionPost, read_message
+from services.billing.expiries import Expiries, ExpiryAmounts
+from services.billing.groups import Group, GroupBuilder, PartitionPost, read_message, runs_of
 from services.billing.health import Health, Persistence
 from services.billing.ledger_queries import AccountBalance, PostedTotal
 from services.billing.ledger_stream import Bounds, LastMessage, LedgerStream
@@ -27,7 +30,7 @@ from services.billing.rebuild import Rebuilder
 from services.billing.recovery import Recovery, StartPlan
 from services.billing.redis_sink import RedisSink
 from services.billing.tables import CREDITS, USAGE
-from tests.integration.billing.conftest import FlatRates
+from tests.integration.billing.conftest import NOON_US, FlatRates
 
 PARTITIONS = (3, 17, 60)
 _NAMES = [f"acc-{number}" for number in range(1000)]
@@ -62,6 +65,12 @@ class ListLedger(LedgerStream):
     def append(self, subject: str, payload: bytes) -> None:
         self.messages.append(StreamMessage(subject, len(self.messages) + 1, payload, None, 0, 0))
 
+    async def append_first(self, subject: str, payload: bytes) -> bool:
+        if any(message.subject == subject for message in self.messages[self.first - 1 :]):
+            return False
+        self.append(subject, payload)
+        return True
+
     async def bounds(self) -> Bounds:
         return Bounds(self.first, len(self.messages))
 
@@ -82,8 +91,8 @@ class ListLedger(LedgerStream):
 class ListClickHouse:
     """Rows by position, as ReplacingMergeTree keeps them; sink and queries in one."""
 
-    usage: dict[Position, dict[str, object]] = field(default_factory=dict)
-    credits: dict[Position, dict[str, object]] = field(default_factory=dict)
+    usage: dict[Position, dict[str, Any]] = field(default_factory=dict)
+    credits: dict[Position, dict[str, Any]] = field(default_factory=dict)
     marks: dict[int, StoredMark] = field(default_factory=dict)
 
     async def load_marks(self) -> dict[int, StoredMark]:
@@ -106,7 +115,7 @@ class ListClickHouse:
         sums: dict[tuple[int, str], int] = defaultdict(int)
         for rows, column, sign in ((self.credits, "amount_nanousd", 1), (self.usage, "cost_nanousd", -1)):
             for position, row in rows.items():
-                if _is_below(position, marks):
+                if is_below(position, marks):
                     sums[position[0], str(row["account"])] += sign * _int(row[column])
         return [AccountBalance(partition, owner, amount) for (partition, owner), amount in sums.items()]
 
@@ -119,13 +128,13 @@ class ListClickHouse:
     def _posted(self, marks: Mapping[int, Mark], owner: str, *, limited_only: bool) -> list[PostedTotal]:
         sums: dict[tuple[int, str, str, int], int] = defaultdict(int)
         for position, row in self.usage.items():
-            if _is_below(position, marks) and (row["key_has_spend_limit"] or not limited_only):
+            if is_below(position, marks) and (row["key_has_spend_limit"] or not limited_only):
                 lease = (position[0], str(row[owner]), str(row["producer"]), _int(row["lease_boot"]))
                 sums[lease] += _int(row["cost_nanousd"])
         return [PostedTotal(*lease, cost) for lease, cost in sums.items() if cost]
 
 
-def _is_below(position: Position, marks: Mapping[int, Mark]) -> bool:
+def is_below(position: Position, marks: Mapping[int, Mark]) -> bool:
     mark = marks.get(position[0])
     return mark is not None and position[1:3] <= (mark.epoch, mark.sequence)
 
@@ -165,7 +174,14 @@ class CrashingBalances:
 class Process:
     """One billing process, driven by hand: `start`, then `take` groups and `apply` them."""
 
-    def __init__(self, ledger: ListLedger, clickhouse: ListClickHouse, redis: Redis, crash: CrashPlan) -> None:
+    def __init__(
+        self,
+        ledger: ListLedger,
+        clickhouse: ListClickHouse,
+        redis: Redis,
+        crash: CrashPlan,
+        burning: Burning,
+    ) -> None:
         self._ledger = ledger
         self.sink = RedisSink(redis)
         registry = CollectorRegistry()
@@ -174,6 +190,7 @@ class Process:
         self._recovery = Recovery(ledger, clickhouse, self.sink, rebuilder)  # type: ignore[arg-type]
         self._applier = Applier(
             CrashingRows(clickhouse, crash),
+            ExpiryAmounts(burning).complete,
             _nothing,
             CrashingBalances(self.sink, crash),
             on_rows_stored=lambda group: None,
@@ -181,6 +198,7 @@ class Process:
             persistence=Persistence(Health(), metrics),
             metrics=metrics,
         )
+        self.expiries = Expiries(ledger, self._recovery, burning, PARTITIONS, now_us=lambda: NOON_US, metrics=metrics)
         self._plan: StartPlan | None = None
         self._next = 0
 
@@ -190,16 +208,17 @@ class Process:
         return self._plan
 
     def take(self, messages_max: int) -> Group | None:
-        """The next group, None at the tail."""
+        """The next group (of at most so many messages), None at the tail."""
         assert self._plan is not None
         messages = self._ledger.messages[self._next - 1 : self._next - 1 + messages_max]
         if not messages:
             return None
-        self._next = messages[-1].sequence + 1
+        found = (read_message(message, self._plan.followed) for message in messages)
+        run, *others = runs_of([read for read in found if read is not None])
+        self._next = others[0][0].message.sequence if others else messages[-1].sequence + 1
         builder = GroupBuilder(self._plan.followed, {1: FlatRates(7)})
-        for message in messages:
-            if (read := read_message(message, self._plan.followed)) is not None:
-                builder.add(read)
+        for read in run:
+            builder.add(read)
         return builder.finish()
 
     async def apply(self, group: Group) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,10 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from redis.asyncio import Redis
 
 from lumen.ledger import keyspace
-from lumen.ledger.entries import Batch, CreditEntry, Entry, encode_batch
+from lumen.ledger.entries import Batch, CreditEntry, Entry, decode_batch, encode_batch
+from lumen.money.pots import expiry_reference
 from lumen.platform import redis as platform_redis
+from services.billing.burning import Burning
 from services.billing.groups import Group
 from services.billing.redis_sink import MarkConflict
+from tests.integration.billing.burning_model import ListBurning, Lot, Lots
 from tests.integration.billing.conftest import NOON_US, usage_entry
 from tests.integration.billing.interleavings import (
     ACCOUNTS,
@@ -33,6 +36,7 @@ from tests.integration.billing.interleavings import (
 _accounts = st.sampled_from(ACCOUNTS)
 _producers = st.sampled_from(["edge-1", "edge-2"])
 _COST = 7 * 15
+_expiries = st.sampled_from([0, 1_600_000_000, 1_700_000_000, 4_000_000_000])  # before and after NOON_US
 
 
 class BillingMachine(RuleBasedStateMachine):
@@ -50,7 +54,7 @@ class BillingMachine(RuleBasedStateMachine):
         self.owner: Process | None = None
         self.zombie: Process | None = None
         self.zombie_groups: list[Group] = []
-        self.balances: dict[str, int] = defaultdict(int)
+        self.lots: dict[str, Lots] = defaultdict(Lots)
         self.posted: dict[tuple[str, str], int] = defaultdict(int)
         self.spent: dict[str, int] = defaultdict(int)
         self.numbers: dict[tuple[str, int], int] = defaultdict(int)
@@ -79,9 +83,44 @@ class BillingMachine(RuleBasedStateMachine):
 
     @rule(account=_accounts, amount=st.integers(-50, 1_000))
     def credit(self, account: str, amount: int) -> None:
+        self.give(account, amount, "topup", 0)
+
+    @rule(account=_accounts, amount=st.integers(1, 1_000), expires_at_s=_expiries)
+    def grant(self, account: str, amount: int, expires_at_s: int) -> None:
+        self.give(account, amount, "grant", expires_at_s)
+
+    def give(self, account: str, amount: int, kind: str, expires_at_s: int) -> None:
         producer = f"credit-{len(self.ledger.messages)}"
-        self.append(producer, account, [CreditEntry(account, amount, "topup", "paid", producer, NOON_US)])
-        self.balances[account] += amount
+        source = "grant" if kind == "grant" else "paid"
+        entry = CreditEntry(account, amount, kind, source, producer, NOON_US, expires_at_s=expires_at_s)
+        self.append(producer, account, [entry])
+        reference = expiry_reference(1, keyspace.partition_of(account), len(self.ledger.messages), 0)
+        if amount > 0:
+            self.lots[account].give(Lot(reference, kind == "grant", expires_at_s, amount))
+        else:
+            self.lots[account].take_back(-amount)
+
+    @rule(crash_after=st.none() | st.integers(0, 2))
+    def expire(self, crash_after: int | None) -> None:
+        """A process looks for what has expired; its own, or one that dies between two appends."""
+        process = self.new_process()
+        before = len(self.ledger.messages)
+        self.wait(process.expiries.expire_due())
+        if crash_after is not None:  # as if it had died before the others
+            del self.ledger.messages[before + crash_after :]
+        for message in self.ledger.messages[before:]:
+            for entry in decode_batch(message.data).entries:
+                assert isinstance(entry, CreditEntry)
+                self.lots[entry.account].expire(entry.reference)
+
+    @precondition(lambda self: any(lots.expired for lots in self.lots.values()))
+    @rule(number=st.integers(0, 100))
+    def expire_again(self, number: int) -> None:
+        """Another process, whose look had found another set: the same credit once more."""
+        closed = sorted((account, name) for account, lots in self.lots.items() for name in lots.expired)
+        account, reference = closed[number % len(closed)]
+        producer = f"expiry-again-{len(self.ledger.messages)}"
+        self.append(producer, account, [CreditEntry(account, 0, "expiry", "grant", reference, NOON_US)])
 
     @rule(
         account=_accounts, producer=_producers, count=st.integers(1, 4), boot=st.integers(1, 2), limited=st.booleans()
@@ -96,10 +135,14 @@ class BillingMachine(RuleBasedStateMachine):
                 for n in range(count)
             ],
         )
-        self.balances[account] -= count * _COST
+        self.lots[account].use(count * _COST)
         self.posted[account, f"{producer}.{boot}"] += count * _COST
         if limited:
             self.spent[f"key-{account}"] += count * _COST
+
+    def new_process(self) -> Process:
+        burning = cast(Burning, ListBurning(self.clickhouse))
+        return Process(self.ledger, self.clickhouse, self.redis, self.crash, burning)
 
     @rule(groups=st.integers(0, 3), size=st.integers(1, 6), crash_after=st.none() | st.integers(0, 12))
     def work(self, groups: int, size: int, crash_after: int | None) -> None:
@@ -116,7 +159,7 @@ class BillingMachine(RuleBasedStateMachine):
 
     async def _work(self, groups: int, size: int) -> None:
         if self.owner is None:
-            self.owner = Process(self.ledger, self.clickhouse, self.redis, self.crash)
+            self.owner = self.new_process()
             await self.owner.start()
         for _ in range(groups):
             group = self.owner.take(size)
@@ -210,22 +253,38 @@ class BillingMachine(RuleBasedStateMachine):
         self.wait(self._compare())
 
     async def _settle(self) -> None:
-        self.owner = Process(self.ledger, self.clickhouse, self.redis, self.crash)
+        self.owner = self.new_process()
         plan = await self.owner.start()
         assert not plan.stopped
         while (group := self.owner.take(4)) is not None:
             await self.owner.apply(group)
 
     async def _compare(self) -> None:
+        burning = ListBurning(self.clickhouse)
+        marks = {partition: stored.mark for partition, stored in self.clickhouse.marks.items()}
         for account in ACCOUNTS:
             partition = keyspace.partition_of(account)
             fields: dict[Any, Any] = await self.redis.hgetall(keyspace.account_key(partition, account))
-            assert int(fields.get(b"balance", 0)) == self.balances[account]
+            assert int(fields.get(b"balance", 0)) == self.lots[account].balance
+            pots = (await burning.pots(marks, [account]))[account]
+            assert (pots.grants_nanousd, pots.balance_nanousd) == (
+                self.lots[account].grants,
+                self.lots[account].balance,
+            )
+            assert not pots.wrong_expiries
+            expired = [row for row in self.clickhouse.credits.values() if _is_expiry_of(row, account)]
+            assert sorted((row["reference"], -row["amount_nanousd"]) for row in expired) == sorted(
+                self.lots[account].expired.items()
+            )
             posted = {name[2:].decode(): int(value) for name, value in fields.items() if name.startswith(b"p:")}
             assert posted == {lease: cost for (owner, lease), cost in self.posted.items() if owner == account}
             key = await self.redis.hgetall(keyspace.spend_key(partition, f"key-{account}"))
             assert int(key.get(b"spent", 0)) == self.spent[f"key-{account}"]
         assert len(self.clickhouse.usage) == sum(self.posted.values()) // _COST
+
+
+def _is_expiry_of(row: Mapping[str, Any], account: str) -> bool:
+    return bool(row["kind"] == "expiry" and row["account"] == account)
 
 
 @pytest.fixture(params=["redis_url", pytest.param("real_redis_url", marks=pytest.mark.long)])

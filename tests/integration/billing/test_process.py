@@ -52,6 +52,11 @@ class Process:
         self.running.send_signal(number)
         return self.running.wait(timeout=20)
 
+    def kill(self) -> None:
+        if self.running is not None and self.running.poll() is None:
+            self.running.kill()
+            self.running.wait()
+
     async def is_ready(self) -> bool:
         async with httpx.AsyncClient() as client:
             try:
@@ -64,9 +69,7 @@ class Process:
 def process(world: World) -> Iterator[Process]:
     process = Process(world)
     yield process
-    if process.running is not None and process.running.poll() is None:
-        process.running.kill()
-        process.running.wait()
+    process.kill()
 
 
 async def test_killed_in_mid_load_and_started_again(world: World, process: Process) -> None:

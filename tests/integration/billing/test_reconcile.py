@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 
 import pytest
@@ -13,8 +14,10 @@ from lumen.ledger import keyspace
 from lumen.ledger.entries import Batch, encode_batch
 from lumen.platform.clickhouse import ClickHouse, ClickHouseError
 from services.billing.balance_check import BalanceCheck
+from services.billing.burning import Burning
 from services.billing.charge_check import ChargeCheck
 from services.billing.clickhouse_sink import ClickHouseSink
+from services.billing.grant_check import GrantCheck
 from services.billing.health import Health
 from services.billing.ledger_queries import LedgerQueries
 from services.billing.ledger_stream import LedgerStream
@@ -45,6 +48,7 @@ def reconciler(world: World) -> Build:
             balances=BalanceCheck(world.clickhouse, LedgerQueries(world.clickhouse), world.redis),
             rows=RowChecks(world.clickhouse, sink, billing.parts.rollups),
             charges=ChargeCheck(world.clickhouse, RateBook(revision, compile_flat_rates)),
+            grants=GrantCheck(Burning(world.clickhouse), now_us=lambda: time.time_ns() // 1000),
             catch_up_s_max=catch_up_s_max,
         )
 

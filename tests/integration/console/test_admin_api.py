@@ -19,8 +19,8 @@ def error(answer: httpx.Response) -> dict[str, object]:
     return document
 
 
-def until_balance(client: httpx.Client, account: str, nanousd: int) -> None:
-    deadline = time.monotonic() + 15
+def until_balance(client: httpx.Client, account: str, nanousd: int, *, timeout_s: float = 15) -> None:
+    deadline = time.monotonic() + timeout_s
     while (found := client.get(f"/admin/v1/accounts/{account}/balance").json())["balance_nanousd"] != nanousd:
         assert time.monotonic() < deadline, found
         time.sleep(0.05)

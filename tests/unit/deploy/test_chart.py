@@ -260,7 +260,7 @@ def test_production_replicates_everything_that_can_be(installation: str) -> None
         ("billing", "LUMEN_BILLING_STREAM_REPLICAS"),
     ):
         assert environment(found[service]["spec"]["template"]["spec"])[variable]["value"] == "3"
-    assert all(found[service]["spec"]["replicas"] >= 2 for service in ("auth", "router", "console"))
+    assert all(found[service]["spec"]["replicas"] >= 2 for service in ("auth", "router", "billing", "console"))
     assert "replicas" not in found["edge"]["spec"]  # the autoscaler's
     scaler = of_kind(installation, "HorizontalPodAutoscaler") or of_kind(installation, "ScaledObject")
     assert set(scaler) == {"lumen-edge"}
