@@ -138,6 +138,17 @@ class Model(_Part):
     fallbacks: Annotated[tuple[Code, ...], Field(max_length=4)] = ()
 
 
+Rate = Annotated[int, Field(ge=1, le=100_000_000_000)]
+
+
+class GroupLimits(_Part):
+    """Of all keys of one group together, over all edges; not said: no limit. Per minute: requests, tokens."""
+
+    rpm: Rate | None = None
+    tpm: Rate | None = None
+    concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+
 class Group(_Part):
     """Who pays how much for which models. `models` are codes or globs; `clients` empty: any client."""
 
@@ -146,6 +157,7 @@ class Group(_Part):
     models: tuple[Text, ...] = (ALL,)
     hold: HoldPolicy = "estimate"
     clients: tuple[ClientKind, ...] = ()
+    limits: GroupLimits | None = None
 
 
 class Limits(_Part):

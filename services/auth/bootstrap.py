@@ -27,6 +27,7 @@ from services.auth.grpc_admin import AuthAdmin
 from services.auth.grpc_api import AuthApi
 from services.auth.keys import Keys
 from services.auth.lease_store import CALLS_AT_ONCE_MAX, LeaseStore
+from services.auth.limit_store import LimitStore
 from services.auth.live_workers import LiveWorkers
 from services.auth.metrics import AuthMetrics
 from services.auth.reaper import Reaper
@@ -114,7 +115,16 @@ def build(settings: AuthSettings, nc: Client, redis: Redis, *, clock: Callable[[
         clock=clock,
     )
     accounts = Accounts(nc, directory)
-    api = AuthApi(directory, hub, grants, retirements, metrics, heartbeat_s=settings.heartbeat_s)
+    api = AuthApi(
+        directory,
+        hub,
+        grants,
+        retirements,
+        LimitStore(redis),
+        workers,
+        metrics,
+        heartbeat_s=settings.heartbeat_s,
+    )
     admin = AuthAdmin(directory, accounts, Keys(nc, directory, accounts))
     server = create_server(GRPC_CODES)
     auth_pb2_grpc.add_AuthServicer_to_server(api, server)
