@@ -240,7 +240,7 @@ class RetireResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class LimitShare(_message.Message):
-    __slots__ = ("scope", "kind", "window", "limit", "used", "used_known", "held", "need", "waiting", "ahead")
+    __slots__ = ("scope", "kind", "window", "limit", "used", "used_known", "held", "need", "waiting", "ahead", "is_new")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
@@ -251,6 +251,7 @@ class LimitShare(_message.Message):
     NEED_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     AHEAD_FIELD_NUMBER: _ClassVar[int]
+    IS_NEW_FIELD_NUMBER: _ClassVar[int]
     scope: str
     kind: LimitKind
     window: str
@@ -261,7 +262,8 @@ class LimitShare(_message.Message):
     need: int
     waiting: int
     ahead: int
-    def __init__(self, scope: _Optional[str] = ..., kind: _Optional[_Union[LimitKind, str]] = ..., window: _Optional[str] = ..., limit: _Optional[int] = ..., used: _Optional[int] = ..., used_known: _Optional[int] = ..., held: _Optional[int] = ..., need: _Optional[int] = ..., waiting: _Optional[int] = ..., ahead: _Optional[int] = ...) -> None: ...
+    is_new: bool
+    def __init__(self, scope: _Optional[str] = ..., kind: _Optional[_Union[LimitKind, str]] = ..., window: _Optional[str] = ..., limit: _Optional[int] = ..., used: _Optional[int] = ..., used_known: _Optional[int] = ..., held: _Optional[int] = ..., need: _Optional[int] = ..., waiting: _Optional[int] = ..., ahead: _Optional[int] = ..., is_new: _Optional[bool] = ...) -> None: ...
 
 class ShareLimitsRequest(_message.Message):
     __slots__ = ("lease_id", "sequence", "shares")

@@ -90,6 +90,7 @@ def _share(share: auth_pb2.LimitShare) -> ShareOrder:
         need=_amount("need", share.need),
         waiting=_amount("waiting", share.waiting),
         ahead=_amount("ahead", share.ahead),
+        is_new=share.is_new,
     )
 
 

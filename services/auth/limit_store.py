@@ -41,6 +41,7 @@ class ShareOrder:
     need: int
     waiting: int
     ahead: int
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +89,5 @@ class LimitStore:
         args: list[str | int] = [lease, self._now_ms(), sequence, SILENT_MS, outlives_ms]
         args += [int(order.kind in _DRAINING), int(order.kind in _SPEND_OUTLIVES_MS)]
         args += [order.limit, order.used, order.used_known, order.held, order.need, order.waiting, order.ahead]
-        args.append(max(1, workers))
+        args += [max(1, workers), int(order.is_new)]
         return [limit_key(order.scope, order.kind, order.window)], args

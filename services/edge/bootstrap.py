@@ -28,6 +28,9 @@ from services.edge.http_api import EdgeApp, create_rest
 from services.edge.http_protocol import limited
 from services.edge.keepalive import Keepalives
 from services.edge.key_cache import KeyCache
+from services.edge.limits.client import LimitClient
+from services.edge.limits.limiter import Limiter
+from services.edge.limits.metrics import LimitMetrics
 from services.edge.metering.identity import WorkerIdentity
 from services.edge.metering.lease_client import LeaseClient
 from services.edge.metering.metrics import MeteringMetrics
@@ -37,7 +40,6 @@ from services.edge.metrics import EdgeMetrics
 from services.edge.model_endpoint import ModelEndpoint
 from services.edge.provider_workers.metrics import WorkerMetrics
 from services.edge.provider_workers.registry import ProviderWorkers
-from services.edge.rate_limits import RateLimiter
 from services.edge.recording import Recording
 from services.edge.request_guard import RequestGuard
 from services.edge.route_tables import RouteTables
@@ -69,6 +71,7 @@ class Edge:
     app: EdgeApp
     metrics: EdgeMetrics
     metering: Metering
+    limits: LimitClient
     keepalives: Keepalives
     tables: RouteTables
     workers: ProviderWorkers
@@ -113,10 +116,13 @@ def build(
         spool_bytes_max=settings.spool_bytes_max,
     )
     metering = Metering(identity, outbox, leases)
-    admission = Admission(keys, tables, RateLimiter(settings.key_cache_entries_max))
+    limit_metrics = LimitMetrics(registry)
+    limits = LimitClient(auth, identity.lease_id, limit_metrics, is_leased=is_cached)
+    limiter = Limiter(limits, limit_metrics, gates_max=settings.key_cache_entries_max)
+    admission = Admission(keys, tables)
     addresses = ClientAddresses(settings.trusted_proxies)
     keepalives = Keepalives(settings.keepalive_interval_s, metrics)
-    recording = Recording(metering, admission, identity.boot, metrics)
+    recording = Recording(metering, identity.boot, metrics)
     guard = RequestGuard(metrics, settings.requests_in_flight_max)
     metrics.in_flight.set_function(lambda: guard.in_flight)
     routing_metrics = RoutingMetrics(registry)
@@ -145,6 +151,7 @@ def build(
             ModelEndpoint(
                 guard,
                 admission,
+                limiter,
                 attempts,
                 Fallbacks(admission.resolve),
                 metering,
@@ -155,11 +162,12 @@ def build(
                 routing_metrics,
                 settings,
             ),
-            CountTokens(guard, admission, attempts, addresses, settings),
+            CountTokens(guard, admission, attempts, limiter, addresses, settings),
             create_rest(admission, tables, addresses),
         ),
         metrics=metrics,
         metering=metering,
+        limits=limits,
         keepalives=keepalives,
         tables=tables,
         workers=workers,
@@ -242,6 +250,7 @@ async def serve(settings: EdgeSettings, lifecycle: Lifecycle) -> None:
     server = create_server(edge.app, settings, edge.metrics)
     try:
         await edge.metering.start(lifecycle)
+        lifecycle.spawn(edge.limits.run(), name="limits")
         lifecycle.spawn(edge.auth_watch.run(), name="auth-watch")
         lifecycle.spawn(edge.router_watch.run(), name="router-watch")
         lifecycle.spawn(edge.router_watch.report_regularly(), name="channel-reports")
@@ -251,6 +260,7 @@ async def serve(settings: EdgeSettings, lifecycle: Lifecycle) -> None:
         await lifecycle.stopping.wait()
         server.should_exit = True
         await serving
+        await edge.limits.close()
         await edge.metering.close(_FLUSH_S_MAX)
     finally:
         await lifecycle.cancel_tasks()

@@ -46,6 +46,7 @@ class ClientConnection:
         "extra_headers",
         "has_ended",
         "has_started",
+        "limit_headers",
         "request_id",
         "sent_at",
         "status",
@@ -58,6 +59,7 @@ class ClientConnection:
         self.request_id = request_id
         self.dialect = dialect
         self.extra_headers: Headers = []  # of the answer, besides those every answer has
+        self.limit_headers: Headers | None = None  # of a key with rate limits
         self.has_started = False
         self.has_ended = False
         self.status = 0
@@ -161,9 +163,12 @@ class ClientConnection:
     def _own_headers(self) -> Headers:
         """OpenAI's SDKs read `x-request-id`, Anthropic's `request-id`."""
         request_id = self.request_id.encode()
+        headers: Headers = [(b"x-request-id", request_id), *self.extra_headers]
         if self.dialect is Dialect.ANTHROPIC_MESSAGES:
-            return [(b"x-request-id", request_id), (b"request-id", request_id), *self.extra_headers]
-        return [(b"x-request-id", request_id), *self.extra_headers]
+            headers.append((b"request-id", request_id))
+        if self.limit_headers is not None:
+            headers += self.limit_headers
+        return headers
 
 
 def _too_large(bytes_max: int) -> ApiError:

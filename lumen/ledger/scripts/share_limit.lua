@@ -8,7 +8,7 @@
 -- ARGV[1] lease, [2] now in ms (0: this Redis' clock), [3] sequence, [4] silence in ms after which a worker's held is
 -- free, [5] ms the hash outlives its last change, [6] 1: drains, [7] 1: `used` of silent workers is remembered, [8] limit,
 -- [9] used (ever, by this worker), [10] of it known from the last answer, [11] held, [12] need, [13] waiting, [14] ahead,
--- [15] live workers.
+-- [15] live workers, [16] 1: `used` begins anew (the worker had forgotten this limit while it was idle).
 -- Returns {granted, available after it, ms until `need` has drained, 1 when somebody was refused lately}.
 -- All figures are integers below 2^53; '%.0f' prints them in full.
 local SCARCE_MS, MINUTE_MS, WAIT_MS_MAX, MINUTES_MAX = 2000, 60000, 3600000, 10000
@@ -66,8 +66,15 @@ if own and sequence <= own.sequence then
   return {0, math.max(0, limit - level - others_held - own.held), 0, scarce(figures.refused_at)}
 end
 
-local known = remembers and 0 or tonumber(ARGV[10])
-level = math.max(0, level + used - (own and own.used or known))
+local counted = tonumber(ARGV[10])
+if ARGV[16] == '1' then
+  counted = 0
+elseif own then
+  counted = own.used
+elseif remembers then
+  counted = 0 -- this Redis has forgotten what was spent; the worker has not
+end
+level = math.max(0, level + used - counted)
 local available = limit - level - others_held - held
 local granted, wait_ms, refused_at = 0, 0, figures.refused_at
 if need > 0 then
@@ -80,7 +87,7 @@ if need > 0 then
     end
   end
 end
-if ahead > 0 and scarce(refused_at) == 0 then
+if ahead > 0 then
   -- Shrinks as the limit nears: all workers together never hold more than half of what is left for requests to come.
   granted = granted + math.max(0, math.min(ahead, math.floor((available - granted) / (2 * tonumber(ARGV[15])))))
 end
