@@ -87,6 +87,7 @@ Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Tokens = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Rate = Annotated[int, Field(ge=1, le=100_000_000_000)]  # per minute
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Prices = dict[Bucket, PriceText]
 FullPrices = Annotated[Prices, AfterValidator(_complete)]
@@ -138,9 +139,6 @@ class Model(_Part):
     fallbacks: Annotated[tuple[Code, ...], Field(max_length=4)] = ()
 
 
-Rate = Annotated[int, Field(ge=1, le=100_000_000_000)]
-
-
 class GroupLimits(_Part):
     """Of all keys of one group together, over all edges; not said: no limit. Per minute: requests, tokens."""
 
@@ -161,9 +159,12 @@ class Group(_Part):
 
 
 class Limits(_Part):
-    """Of one channel in one edge process."""
+    """Of one channel: requests in flight of each edge process; requests and tokens per minute of all edges together.
+    A channel that has reached one is passed over until it has room again."""
 
     concurrency: Annotated[int, Field(ge=1, le=100_000)] = 512
+    rpm: Rate | None = None
+    tpm: Rate | None = None
 
 
 class Timeouts(_Part):

@@ -28,6 +28,7 @@ from services.edge.http_api import EdgeApp, create_rest
 from services.edge.http_protocol import limited
 from services.edge.keepalive import Keepalives
 from services.edge.key_cache import KeyCache
+from services.edge.limits.channels import ChannelLimits
 from services.edge.limits.client import LimitClient
 from services.edge.limits.limiter import Limiter
 from services.edge.limits.metrics import LimitMetrics
@@ -88,7 +89,11 @@ def build(
     metrics = EdgeMetrics(registry)
     metering_metrics = MeteringMetrics(registry)
     is_cached = settings.cache == "on"
-    workers = ProviderWorkers(WorkerMetrics(registry))
+    limit_metrics = LimitMetrics(registry)
+    limits = LimitClient(auth, identity.lease_id, limit_metrics, is_leased=is_cached)
+    channel_limits = ChannelLimits(limits)
+    workers = ProviderWorkers(WorkerMetrics(registry), rates_of=channel_limits.rates_of)
+    channel_limits.on_room = workers.has_room
     tables = RouteTables(
         router,
         workers,
@@ -116,13 +121,11 @@ def build(
         spool_bytes_max=settings.spool_bytes_max,
     )
     metering = Metering(identity, outbox, leases)
-    limit_metrics = LimitMetrics(registry)
-    limits = LimitClient(auth, identity.lease_id, limit_metrics, is_leased=is_cached)
     limiter = Limiter(limits, limit_metrics, gates_max=settings.key_cache_entries_max)
     admission = Admission(keys, tables)
     addresses = ClientAddresses(settings.trusted_proxies)
     keepalives = Keepalives(settings.keepalive_interval_s, metrics)
-    recording = Recording(metering, identity.boot, metrics)
+    recording = Recording(metering, channel_limits, identity.boot, metrics)
     guard = RequestGuard(metrics, settings.requests_in_flight_max)
     metrics.in_flight.set_function(lambda: guard.in_flight)
     routing_metrics = RoutingMetrics(registry)

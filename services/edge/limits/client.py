@@ -31,6 +31,7 @@ _LAPSE_S = 25.0
 _SHARES_PER_CALL_MAX = 1_000
 _CALL_S_MAX = 1.0
 _RETRY_S = 0.5
+_WISH_MAX = 4  # more would lie idle; what is asked for all the time is taken ahead
 
 Key = tuple[str, auth_pb2.LimitKind, str]
 
@@ -78,6 +79,32 @@ class LimitClient:
         self._active[share] = None
         if share.left < share.low and share not in self._urgent and share.denied_until <= self.now():
             self.ask(share)
+
+    def may_take(self, share: Share) -> bool:
+        """Whether one could be taken without waiting; else auth is asked for some, and `on_granted` tells."""
+        if share.left > 0 and not share.waiters:
+            return True
+        if self._away_epoch:
+            return share.has_locally(self._away_epoch, self._workers, self.now())
+        self.wish(share, 1)
+        return False
+
+    def take_now(self, share: Share) -> bool:
+        """One, if `may_take` says so."""
+        taken = share.try_take(1)
+        if not taken and self._away_epoch:
+            taken = self._take_locally(share, 1) is None
+        if taken:
+            self.touched(share)
+        return taken
+
+    def wish(self, share: Share, amount: int) -> None:
+        """Have some in hand soon, for whoever comes."""
+        share.wish = min(share.wish + amount, _WISH_MAX)
+        if share.denied_until <= self.now():
+            self.ask(share)
+        else:
+            self._active[share] = None
 
     def ask(self, share: Share) -> None:
         self._active[share] = self._urgent[share] = None
@@ -178,6 +205,16 @@ class LimitClient:
                 self._urgent[share] = None  # they came while the call was under way
             if grant.granted:
                 self.on_granted(share)
+            elif share.wish:
+                self._ask_again(share, share.denied_until - now)
+
+    def _ask_again(self, share: Share, delay_s: float) -> None:
+        """Somebody may be waiting for what has drained by then. One timer per limit and refusal."""
+        asyncio.get_running_loop().call_later(max(delay_s, _SPACING_S), self._ask_if_wished, share)
+
+    def _ask_if_wished(self, share: Share) -> None:
+        if share.wish:
+            self.ask(share)
 
     def _lost(self, reason: str) -> None:
         """Everybody who waits is decided by the local rule."""

@@ -72,11 +72,13 @@ class Share:
         "left",
         "limit",
         "low",
+        "reserve_part",
         "scope",
         "used",
         "used_known",
         "waiters",
         "window",
+        "wish",
     )
 
     def __init__(self, scope: str, kind: auth_pb2.LimitKind, window: str, limit: int, now: float) -> None:
@@ -94,6 +96,9 @@ class Share:
         self.is_scarce = False
         self.denied_until = 0.0
         self.waiters: deque[Waiter] = deque()
+        # Besides: what somebody would take if it were in hand, and does without if not.
+        self.wish = 0
+        self.reserve_part = _IDLE_PART
         self._denied_need = 0
         self._rate = 0.0  # asked for, per second
         self._offered = 0
@@ -151,7 +156,7 @@ class Share:
     @property
     def has_news(self) -> bool:
         """Something auth must be told of, now and then."""
-        return self.held != 0 or self.used != self.used_known or bool(self.waiters)
+        return self.held != 0 or self.used != self.used_known or self.wish > 0 or bool(self.waiters)
 
     def ahead(self, workers: int, now: float) -> int:
         """How much to have in hand for requests to come; sets the low-water mark."""
@@ -163,7 +168,7 @@ class Share:
             wanted = int(self._rate * _AHEAD_SCARCE_S)
         else:
             busy = min(round(self._rate * _AHEAD_S), max(1, self.limit // _BUSY_PART))
-            wanted = max(busy, self.limit // (_IDLE_PART * workers))
+            wanted = max(busy, self.limit // (self.reserve_part * workers))
         self.low = (wanted + 1) // 2
         return wanted
 
@@ -187,8 +192,8 @@ class Share:
             used=self.used,
             used_known=self.used_known,
             held=self.held,
-            need=self.waiters[0].need if self.waiters else 0,
-            waiting=sum(waiter.need for waiter in self.waiters),
+            need=self.waiters[0].need if self.waiters else min(1, self.wish),
+            waiting=sum(waiter.need for waiter in self.waiters) + self.wish,
             ahead=ahead if now >= self.denied_until else 0,
             is_new=self.is_new,
         )
@@ -205,12 +210,19 @@ class Share:
         self.is_scarce = grant.is_scarce
         self.answered_at = self.asked_at
         self.left += grant.granted
-        pending = asked.waiters
-        while pending and self.waiters:
+        if self.wish and not self.waiters and not grant.granted:
+            self.is_scarce = True
+            self.denied_until = now + min(max(grant.wait_ms / 1000, _DENIED_S_MIN), _DENIED_S_MAX)
+            self._denied_need = 1
+        if grant.granted:
+            self.wish = 0
+        pending = asked.waiters  # those behind came while the call was under way; what is left serves them too
+        while self.waiters:
             need, answered = self.waiters[0]
             if not answered.done():  # else its client has left
                 if self.left < need:
-                    self._deny(pending, grant.wait_ms / 1000, now)
+                    if pending > 0:
+                        self._deny(pending, grant.wait_ms / 1000, now)
                     return
                 self.left -= need
                 self._take(need)
@@ -235,19 +247,10 @@ class Share:
 
     def take_locally(self, need: int, epoch: int, workers: int, now: float) -> Refusal | None:
         """By the local rule; `epoch` numbers the outage. None: admitted."""
-        part = max(1, self.limit // workers)
-        now_ms = int(now * 1000)
-        if self._local_epoch != epoch:
-            self._local_epoch = epoch
-            self._local_left = self.available // workers
-            self._local_at_ms, self._local_rest = now_ms, 0
+        part = self._accrue(epoch, workers, now)
         asked = need
         if self.drains:
             need = min(need, part)  # else it could never be admitted
-            owed = min(now_ms - self._local_at_ms, _MINUTE_MS) * part + self._local_rest
-            self._local_at_ms = now_ms
-            self._local_left = min(part, self._local_left + owed // _MINUTE_MS)
-            self._local_rest = owed % _MINUTE_MS
         if self._local_left >= need:
             self._local_left -= need
             self._take(asked)
@@ -255,6 +258,25 @@ class Share:
         if self.drains:
             return Refusal(self, (need - self._local_left) * 60 / part)
         return Refusal(self, 0.0, is_unknown=True)
+
+    def has_locally(self, epoch: int, workers: int, now: float) -> bool:
+        self._accrue(epoch, workers, now)
+        return self._local_left > 0
+
+    def _accrue(self, epoch: int, workers: int, now: float) -> int:
+        """Bring the local rule's allowance up to date; returns this edge's part of the limit."""
+        part = max(1, self.limit // workers)
+        now_ms = int(now * 1000)
+        if self._local_epoch != epoch:
+            self._local_epoch = epoch
+            self._local_left = self.available // workers
+            self._local_at_ms, self._local_rest = now_ms, 0
+        if self.drains:
+            owed = min(now_ms - self._local_at_ms, _MINUTE_MS) * part + self._local_rest
+            self._local_at_ms = now_ms
+            self._local_left = min(part, self._local_left + owed // _MINUTE_MS)
+            self._local_rest = owed % _MINUTE_MS
+        return part
 
     # --- for headers
 

@@ -56,7 +56,7 @@ async def bed(redis_url: str) -> AsyncIterator[Bed]:
 
 async def test_a_minutes_worth_at_once_then_evenly(bed: Bed) -> None:
     assert (await bed.ask(need=60)).granted == 60
-    used = {"used": 60}
+    used: dict[str, Any] = {"used": 60}
     refused = await bed.ask(need=1, **used)
     assert (refused.granted, refused.wait_ms, refused.is_scarce) == (0, 1000, True)
     bed.clock.now_ms += 999
@@ -91,7 +91,7 @@ async def test_the_largest_limit_stays_exact(bed: Bed) -> None:
 
 async def test_money_stays_exact_up_to_the_largest_amount_and_does_not_drain(bed: Bed) -> None:
     limit = 9 * 10**15 - 1
-    day = {"kind": pb.LIMIT_SPEND_DAY, "limit": limit, "window": "20261125"}
+    day: dict[str, Any] = {"kind": pb.LIMIT_SPEND_DAY, "limit": limit, "window": "20261125"}
     assert (await bed.ask(**day, need=limit)).granted == limit
     bed.clock.now_ms += 80_000_000
     assert (await bed.ask(**day, used=limit - 1)).available == 1
@@ -122,7 +122,7 @@ async def test_a_lost_answer_costs_nothing(bed: Bed) -> None:
 
 
 async def test_a_silent_workers_part_is_free_again(bed: Bed) -> None:
-    slots = {"kind": pb.LIMIT_CONCURRENCY, "limit": 4}
+    slots: dict[str, Any] = {"kind": pb.LIMIT_CONCURRENCY, "limit": 4}
     assert (await bed.ask("w1.1", **slots, need=1, waiting=4)).granted == 4
     bed.clock.now_ms += SILENT_MS
     assert (await bed.ask("w2.1", **slots, need=1)).granted == 0
@@ -131,7 +131,7 @@ async def test_a_silent_workers_part_is_free_again(bed: Bed) -> None:
 
 
 async def test_a_forgetful_redis_learns_what_was_spent_but_no_rate_twice(bed: Bed) -> None:
-    day = {"kind": pb.LIMIT_SPEND_DAY, "limit": 100, "window": "20261125"}
+    day: dict[str, Any] = {"kind": pb.LIMIT_SPEND_DAY, "limit": 100, "window": "20261125"}
     await bed.ask(**day, used=70)
     await bed.ask(used=50)
     await bed.redis.delete(
@@ -142,7 +142,7 @@ async def test_a_forgetful_redis_learns_what_was_spent_but_no_rate_twice(bed: Be
 
 
 async def test_a_worker_that_had_forgotten_the_limit_counts_on(bed: Bed) -> None:
-    day = {"kind": pb.LIMIT_SPEND_DAY, "limit": 100, "window": "20261125"}
+    day: dict[str, Any] = {"kind": pb.LIMIT_SPEND_DAY, "limit": 100, "window": "20261125"}
     await bed.ask(**day, used=70)
     assert (await bed.ask(**day, used=5, is_new=True)).available == 25
     assert (await bed.ask(**day, used=9)).available == 21
@@ -157,7 +157,7 @@ async def test_a_debt_is_worked_off(bed: Bed) -> None:
 
 
 async def test_ahead_shrinks_as_the_limit_nears(bed: Bed) -> None:
-    limit = {"limit": 8000, "workers": 4}
+    limit: dict[str, Any] = {"limit": 8000, "workers": 4}
     taken = []
     held = 0
     for _ in range(30):
