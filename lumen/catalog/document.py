@@ -174,11 +174,20 @@ class Timeouts(_Part):
     total_s: Seconds = 3600.0
 
 
+class Probe(_Part):
+    """How often one of the edges asks for the provider's list of models, to see whether it can be reached."""
+
+    interval_s: Annotated[float, Field(ge=1, le=3_600)] = 30.0
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+
+
 class Resilience(_Part):
-    """`retry`: another channel may be tried after this one; `breaker`: this one is left alone while it fails."""
+    """`retry`: another channel may be tried after this one; `breaker`: this one is left alone while it fails; `probe`:
+    its health is asked for even when no request comes (needs `breaker`)."""
 
     retry: bool = True
     breaker: bool = True
+    probe: Probe | None = None
 
 
 class Channel(_Part):

@@ -11,7 +11,7 @@ from services.auth.limit_store import ShareOrder
 _ID_CHARS_MAX = 200
 _BOOKS_MAX = 100_000
 _SHARES_MAX = 2_000
-_SCOPES = ("key:", "account:", "group:", "channel:")
+_SCOPES = ("key:", "account:", "group:", "channel:", "probe:")
 # What drains in a minute, in the script's arithmetic, must stay exact: limit x 60,000 ms below 2^53.
 RATE_MAX = 10**11
 

@@ -49,6 +49,7 @@ from services.edge.routing.explain import Explainer
 from services.edge.routing.fallbacks import Fallbacks
 from services.edge.routing.health import Health
 from services.edge.routing.metrics import RoutingMetrics
+from services.edge.routing.probing import Prober
 from services.edge.routing.retry_budget import RetryBudget
 from services.edge.routing.selection import Selector
 from services.edge.routing.sharing import VerdictSharing
@@ -79,6 +80,7 @@ class Edge:
     auth_watch: AuthWatch
     router_watch: RouterWatch
     sharing: VerdictSharing
+    prober: Prober
     registry: CollectorRegistry
 
 
@@ -137,6 +139,7 @@ def build(
     budget = RetryBudget()
     routing_metrics.read_budget(budget)
     selector = Selector(workers, health, routing_metrics, Random())
+    prober = Prober(workers, health, limits, routing_metrics, Random())
     sharing = VerdictSharing(router, identity.worker_id, health, renewal_s=settings.verdict_renewal_s)
     attempts = Attempts(
         workers,
@@ -191,6 +194,7 @@ def build(
             Explainer(identity.worker_id, tables, workers, selector),
         ),
         sharing=sharing,
+        prober=prober,
         registry=registry,
     )
 
@@ -258,6 +262,7 @@ async def serve(settings: EdgeSettings, lifecycle: Lifecycle) -> None:
         lifecycle.spawn(edge.router_watch.run(), name="router-watch")
         lifecycle.spawn(edge.router_watch.report_regularly(), name="channel-reports")
         lifecycle.spawn(edge.sharing.run(), name="breaker-verdicts")
+        lifecycle.spawn(edge.prober.run(), name="active-probes")
         lifecycle.spawn(edge.keepalives.run(), name="keepalives")
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="http-server")
         await lifecycle.stopping.wait()

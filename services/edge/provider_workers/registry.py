@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 
 from lumen.catalog.document import Catalog, Channel
@@ -71,6 +71,9 @@ class ProviderWorkers:
         """(channel, ready | disabled, reason)"""
         for name, worker in self._workers.items():
             yield name, "ready" if worker.is_ready else "disabled", worker.disabled_reason
+
+    def __iter__(self) -> Iterator[ProviderWorker]:
+        return iter(self._workers.values())
 
     def get(self, name: str) -> ProviderWorker | None:
         return self._workers.get(name)
