@@ -188,7 +188,7 @@ class Health:
             self._changed(channel, model, Change.OPENED, reason)
 
     def probed(self, channel: Channel, started: float, failure: AttemptFailed | None) -> None:
-        """What an active probe found; it speaks for the whole channel and for no model."""
+        """What an active probe found, and found again; it speaks for the whole channel and for no model."""
         name = channel.name
         if failure is None:
             whole = self.troubled.get(name, {}).get(CHANNEL)
@@ -198,7 +198,7 @@ class Health:
         reason = f"{failure.reason} {failure.status}" if failure.status else failure.reason
         if failure.is_account_fault and failure.status != 404:
             self._account_failed(name, failure.status, self.clock(), started, reason)
-        elif self._circuit(name, CHANNEL).failed(self.clock(), started, f"probe: {reason}", CHANNEL):
+        elif self._circuit(name, CHANNEL).condemned(self.clock(), started, f"probe: {reason}"):
             self._changed(name, CHANNEL, Change.OPENED, reason)
 
     def _account_failed(self, channel: str, status: int, now: float, started: float, reason: str) -> None:

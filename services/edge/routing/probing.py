@@ -6,7 +6,8 @@ before a client meets it, and is in use again without a client's request being r
 the channel as a request's would; that it is over only requests can show (listing is allowed to accounts in arrears).
 
 One edge at a time: time is cut into intervals, of each of which one turn is shared out through auth; without auth
-nobody probes. Bounded: `_AT_ONCE_MAX` at once per edge, none longer than `timeout_s`.
+nobody probes. As the next turn is probably another edge's, whoever finds a failure looks again at once: only what fails
+`_TRIES` times in a row opens the circuit. Bounded: `_AT_ONCE_MAX` turns at once per edge, no try longer than `timeout_s`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from services.edge.routing.metrics import RoutingMetrics
 
 _TICK_S = 0.25
 _AT_ONCE_MAX = 8
+_TRIES = 3
+_TRY_SPACING_S = 1.0
 _WINDOWS = 10**8  # a window's name has eight digits
 _PATHS: dict[Dialect, bytes] = {
     "anthropic_messages": b"/v1/models",
@@ -105,16 +108,14 @@ class Prober:
         channel = worker.channel
         if not await self._has_turn(channel.name, policy):
             return  # another edge's
-        started = self._now()
-        failure: AttemptFailed | None = None
-        try:
-            async with asyncio.timeout(policy.timeout_s):
-                failure = await _ask(worker, channel)
-        except UpstreamFailure as error:
-            failure = transport_failure(error)
-        except TimeoutError:
-            failure = _too_slow()
-        self._metrics.active_probes.labels(channel.name, "ok" if failure is None else failure.reason).inc()
+        for number in range(_TRIES):
+            if number:
+                await asyncio.sleep(min(_TRY_SPACING_S, policy.interval_s / _TRIES))
+            started = self._now()
+            failure = await _try(worker, channel, policy.timeout_s)
+            self._metrics.active_probes.labels(channel.name, "ok" if failure is None else failure.reason).inc()
+            if failure is None or failure.is_account_fault:
+                break
         if self._workers.get(channel.name) is worker and worker.channel is channel:  # else it judges what is gone
             self._health.probed(channel, started, failure)
 
@@ -126,6 +127,16 @@ class Prober:
         turn.settle(1, 1)  # used up: it does not come back
         self._turns.touched(turn)
         return True
+
+
+async def _try(worker: ProviderWorker, channel: Channel, timeout_s: float) -> AttemptFailed | None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _ask(worker, channel)
+    except UpstreamFailure as error:
+        return transport_failure(error)
+    except TimeoutError:
+        return _too_slow()
 
 
 async def _ask(worker: ProviderWorker, channel: Channel) -> AttemptFailed | None:
