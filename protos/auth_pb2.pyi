@@ -14,11 +14,26 @@ class GrantOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INSUFFICIENT_CREDITS: _ClassVar[GrantOutcome]
     KEY_SPEND_LIMIT_REACHED: _ClassVar[GrantOutcome]
     NOT_LIVE: _ClassVar[GrantOutcome]
+
+class LimitKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LIMIT_KIND_UNSPECIFIED: _ClassVar[LimitKind]
+    LIMIT_REQUESTS: _ClassVar[LimitKind]
+    LIMIT_TOKENS: _ClassVar[LimitKind]
+    LIMIT_CONCURRENCY: _ClassVar[LimitKind]
+    LIMIT_SPEND_DAY: _ClassVar[LimitKind]
+    LIMIT_SPEND_MONTH: _ClassVar[LimitKind]
 GRANT_OUTCOME_UNSPECIFIED: GrantOutcome
 GRANTED: GrantOutcome
 INSUFFICIENT_CREDITS: GrantOutcome
 KEY_SPEND_LIMIT_REACHED: GrantOutcome
 NOT_LIVE: GrantOutcome
+LIMIT_KIND_UNSPECIFIED: LimitKind
+LIMIT_REQUESTS: LimitKind
+LIMIT_TOKENS: LimitKind
+LIMIT_CONCURRENCY: LimitKind
+LIMIT_SPEND_DAY: LimitKind
+LIMIT_SPEND_MONTH: LimitKind
 
 class ViewStamp(_message.Message):
     __slots__ = ("keys_revision", "accounts_revision", "view_age_ms")
@@ -31,7 +46,7 @@ class ViewStamp(_message.Message):
     def __init__(self, keys_revision: _Optional[int] = ..., accounts_revision: _Optional[int] = ..., view_age_ms: _Optional[int] = ...) -> None: ...
 
 class KeyView(_message.Message):
-    __slots__ = ("key_id", "account_id", "group", "name", "revoked", "expires_at_s", "models", "ips", "spend_limit_nanousd", "rpm", "tpm", "account_suspended")
+    __slots__ = ("key_id", "account_id", "group", "name", "revoked", "expires_at_s", "models", "ips", "spend_limit_nanousd", "rpm", "tpm", "account_suspended", "concurrency", "spend_day_nanousd", "spend_month_nanousd", "account_limits")
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +59,10 @@ class KeyView(_message.Message):
     RPM_FIELD_NUMBER: _ClassVar[int]
     TPM_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_SUSPENDED_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
+    SPEND_DAY_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    SPEND_MONTH_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_LIMITS_FIELD_NUMBER: _ClassVar[int]
     key_id: str
     account_id: str
     group: str
@@ -56,7 +75,25 @@ class KeyView(_message.Message):
     rpm: int
     tpm: int
     account_suspended: bool
-    def __init__(self, key_id: _Optional[str] = ..., account_id: _Optional[str] = ..., group: _Optional[str] = ..., name: _Optional[str] = ..., revoked: _Optional[bool] = ..., expires_at_s: _Optional[int] = ..., models: _Optional[_Iterable[str]] = ..., ips: _Optional[_Iterable[str]] = ..., spend_limit_nanousd: _Optional[int] = ..., rpm: _Optional[int] = ..., tpm: _Optional[int] = ..., account_suspended: _Optional[bool] = ...) -> None: ...
+    concurrency: int
+    spend_day_nanousd: int
+    spend_month_nanousd: int
+    account_limits: Limits
+    def __init__(self, key_id: _Optional[str] = ..., account_id: _Optional[str] = ..., group: _Optional[str] = ..., name: _Optional[str] = ..., revoked: _Optional[bool] = ..., expires_at_s: _Optional[int] = ..., models: _Optional[_Iterable[str]] = ..., ips: _Optional[_Iterable[str]] = ..., spend_limit_nanousd: _Optional[int] = ..., rpm: _Optional[int] = ..., tpm: _Optional[int] = ..., account_suspended: _Optional[bool] = ..., concurrency: _Optional[int] = ..., spend_day_nanousd: _Optional[int] = ..., spend_month_nanousd: _Optional[int] = ..., account_limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+
+class Limits(_message.Message):
+    __slots__ = ("rpm", "tpm", "concurrency", "spend_day_nanousd", "spend_month_nanousd")
+    RPM_FIELD_NUMBER: _ClassVar[int]
+    TPM_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
+    SPEND_DAY_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    SPEND_MONTH_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    rpm: int
+    tpm: int
+    concurrency: int
+    spend_day_nanousd: int
+    spend_month_nanousd: int
+    def __init__(self, rpm: _Optional[int] = ..., tpm: _Optional[int] = ..., concurrency: _Optional[int] = ..., spend_day_nanousd: _Optional[int] = ..., spend_month_nanousd: _Optional[int] = ...) -> None: ...
 
 class AuthenticateRequest(_message.Message):
     __slots__ = ("key_sha256",)
@@ -202,17 +239,75 @@ class RetireResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class LimitShare(_message.Message):
+    __slots__ = ("scope", "kind", "window", "limit", "used", "used_known", "held", "need", "waiting", "ahead", "is_new")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    USED_KNOWN_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    NEED_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_FIELD_NUMBER: _ClassVar[int]
+    IS_NEW_FIELD_NUMBER: _ClassVar[int]
+    scope: str
+    kind: LimitKind
+    window: str
+    limit: int
+    used: int
+    used_known: int
+    held: int
+    need: int
+    waiting: int
+    ahead: int
+    is_new: bool
+    def __init__(self, scope: _Optional[str] = ..., kind: _Optional[_Union[LimitKind, str]] = ..., window: _Optional[str] = ..., limit: _Optional[int] = ..., used: _Optional[int] = ..., used_known: _Optional[int] = ..., held: _Optional[int] = ..., need: _Optional[int] = ..., waiting: _Optional[int] = ..., ahead: _Optional[int] = ..., is_new: _Optional[bool] = ...) -> None: ...
+
+class ShareLimitsRequest(_message.Message):
+    __slots__ = ("lease_id", "sequence", "shares")
+    LEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    lease_id: str
+    sequence: int
+    shares: _containers.RepeatedCompositeFieldContainer[LimitShare]
+    def __init__(self, lease_id: _Optional[str] = ..., sequence: _Optional[int] = ..., shares: _Optional[_Iterable[_Union[LimitShare, _Mapping]]] = ...) -> None: ...
+
+class LimitGrant(_message.Message):
+    __slots__ = ("granted", "available", "wait_ms", "is_scarce")
+    GRANTED_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    WAIT_MS_FIELD_NUMBER: _ClassVar[int]
+    IS_SCARCE_FIELD_NUMBER: _ClassVar[int]
+    granted: int
+    available: int
+    wait_ms: int
+    is_scarce: bool
+    def __init__(self, granted: _Optional[int] = ..., available: _Optional[int] = ..., wait_ms: _Optional[int] = ..., is_scarce: _Optional[bool] = ...) -> None: ...
+
+class ShareLimitsResponse(_message.Message):
+    __slots__ = ("grants", "live_workers")
+    GRANTS_FIELD_NUMBER: _ClassVar[int]
+    LIVE_WORKERS_FIELD_NUMBER: _ClassVar[int]
+    grants: _containers.RepeatedCompositeFieldContainer[LimitGrant]
+    live_workers: int
+    def __init__(self, grants: _Optional[_Iterable[_Union[LimitGrant, _Mapping]]] = ..., live_workers: _Optional[int] = ...) -> None: ...
+
 class Account(_message.Message):
-    __slots__ = ("id", "name", "status", "created_at_s")
+    __slots__ = ("id", "name", "status", "created_at_s", "limits")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     status: str
     created_at_s: int
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., status: _Optional[str] = ..., created_at_s: _Optional[int] = ...) -> None: ...
+    limits: Limits
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., status: _Optional[str] = ..., created_at_s: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
 
 class CreateAccountRequest(_message.Message):
     __slots__ = ("name",)
@@ -244,6 +339,14 @@ class SetAccountStatusRequest(_message.Message):
     status: str
     def __init__(self, id: _Optional[str] = ..., status: _Optional[str] = ...) -> None: ...
 
+class SetAccountLimitsRequest(_message.Message):
+    __slots__ = ("id", "limits")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    limits: Limits
+    def __init__(self, id: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+
 class Key(_message.Message):
     __slots__ = ("view", "prefix", "created_at_s", "revoked_at_s")
     VIEW_FIELD_NUMBER: _ClassVar[int]
@@ -257,7 +360,7 @@ class Key(_message.Message):
     def __init__(self, view: _Optional[_Union[KeyView, _Mapping]] = ..., prefix: _Optional[str] = ..., created_at_s: _Optional[int] = ..., revoked_at_s: _Optional[int] = ...) -> None: ...
 
 class CreateKeyRequest(_message.Message):
-    __slots__ = ("account_id", "group", "name", "expires_at_s", "models", "ips", "spend_limit_nanousd", "rpm", "tpm")
+    __slots__ = ("account_id", "group", "name", "expires_at_s", "models", "ips", "spend_limit_nanousd", "rpm", "tpm", "concurrency", "spend_day_nanousd", "spend_month_nanousd")
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -267,6 +370,9 @@ class CreateKeyRequest(_message.Message):
     SPEND_LIMIT_NANOUSD_FIELD_NUMBER: _ClassVar[int]
     RPM_FIELD_NUMBER: _ClassVar[int]
     TPM_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
+    SPEND_DAY_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    SPEND_MONTH_NANOUSD_FIELD_NUMBER: _ClassVar[int]
     account_id: str
     group: str
     name: str
@@ -276,7 +382,10 @@ class CreateKeyRequest(_message.Message):
     spend_limit_nanousd: int
     rpm: int
     tpm: int
-    def __init__(self, account_id: _Optional[str] = ..., group: _Optional[str] = ..., name: _Optional[str] = ..., expires_at_s: _Optional[int] = ..., models: _Optional[_Iterable[str]] = ..., ips: _Optional[_Iterable[str]] = ..., spend_limit_nanousd: _Optional[int] = ..., rpm: _Optional[int] = ..., tpm: _Optional[int] = ...) -> None: ...
+    concurrency: int
+    spend_day_nanousd: int
+    spend_month_nanousd: int
+    def __init__(self, account_id: _Optional[str] = ..., group: _Optional[str] = ..., name: _Optional[str] = ..., expires_at_s: _Optional[int] = ..., models: _Optional[_Iterable[str]] = ..., ips: _Optional[_Iterable[str]] = ..., spend_limit_nanousd: _Optional[int] = ..., rpm: _Optional[int] = ..., tpm: _Optional[int] = ..., concurrency: _Optional[int] = ..., spend_day_nanousd: _Optional[int] = ..., spend_month_nanousd: _Optional[int] = ...) -> None: ...
 
 class CreateKeyResponse(_message.Message):
     __slots__ = ("key", "secret")

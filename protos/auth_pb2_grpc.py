@@ -59,6 +59,11 @@ class AuthStub:
                 request_serializer=protos_dot_auth__pb2.RetireRequest.SerializeToString,
                 response_deserializer=protos_dot_auth__pb2.RetireResponse.FromString,
                 _registered_method=True)
+        self.ShareLimits = channel.unary_unary(
+                '/lumen.auth.v1.Auth/ShareLimits',
+                request_serializer=protos_dot_auth__pb2.ShareLimitsRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.ShareLimitsResponse.FromString,
+                _registered_method=True)
 
 
 class AuthServicer:
@@ -94,6 +99,12 @@ class AuthServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShareLimits(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -121,6 +132,11 @@ def add_AuthServicer_to_server(servicer, server):
                     servicer.Retire,
                     request_deserializer=protos_dot_auth__pb2.RetireRequest.FromString,
                     response_serializer=protos_dot_auth__pb2.RetireResponse.SerializeToString,
+            ),
+            'ShareLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShareLimits,
+                    request_deserializer=protos_dot_auth__pb2.ShareLimitsRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.ShareLimitsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -268,6 +284,33 @@ class Auth:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def ShareLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Auth/ShareLimits',
+            protos_dot_auth__pb2.ShareLimitsRequest.SerializeToString,
+            protos_dot_auth__pb2.ShareLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class AuthAdminStub:
     """Missing associated documentation comment in .proto file."""
@@ -296,6 +339,11 @@ class AuthAdminStub:
         self.SetAccountStatus = channel.unary_unary(
                 '/lumen.auth.v1.AuthAdmin/SetAccountStatus',
                 request_serializer=protos_dot_auth__pb2.SetAccountStatusRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.Account.FromString,
+                _registered_method=True)
+        self.SetAccountLimits = channel.unary_unary(
+                '/lumen.auth.v1.AuthAdmin/SetAccountLimits',
+                request_serializer=protos_dot_auth__pb2.SetAccountLimitsRequest.SerializeToString,
                 response_deserializer=protos_dot_auth__pb2.Account.FromString,
                 _registered_method=True)
         self.CreateKey = channel.unary_unary(
@@ -342,6 +390,12 @@ class AuthAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetAccountLimits(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateKey(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -381,6 +435,11 @@ def add_AuthAdminServicer_to_server(servicer, server):
             'SetAccountStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.SetAccountStatus,
                     request_deserializer=protos_dot_auth__pb2.SetAccountStatusRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.Account.SerializeToString,
+            ),
+            'SetAccountLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAccountLimits,
+                    request_deserializer=protos_dot_auth__pb2.SetAccountLimitsRequest.FromString,
                     response_serializer=protos_dot_auth__pb2.Account.SerializeToString,
             ),
             'CreateKey': grpc.unary_unary_rpc_method_handler(
@@ -506,6 +565,33 @@ class AuthAdmin:
             target,
             '/lumen.auth.v1.AuthAdmin/SetAccountStatus',
             protos_dot_auth__pb2.SetAccountStatusRequest.SerializeToString,
+            protos_dot_auth__pb2.Account.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetAccountLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.AuthAdmin/SetAccountLimits',
+            protos_dot_auth__pb2.SetAccountLimitsRequest.SerializeToString,
             protos_dot_auth__pb2.Account.FromString,
             options,
             channel_credentials,

@@ -38,6 +38,7 @@ class AuthStub:
     Grant: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GrantRequest, _auth_pb2.GrantResponse]
     Renew: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RenewRequest, _auth_pb2.RenewResponse]
     Retire: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RetireRequest, _auth_pb2.RetireResponse]
+    ShareLimits: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ShareLimitsRequest, _auth_pb2.ShareLimitsResponse]
 
 @_typing.type_check_only
 class AuthAsyncStub(AuthStub):
@@ -47,6 +48,7 @@ class AuthAsyncStub(AuthStub):
     Grant: _aio.UnaryUnaryMultiCallable[_auth_pb2.GrantRequest, _auth_pb2.GrantResponse]  # type: ignore[assignment]
     Renew: _aio.UnaryUnaryMultiCallable[_auth_pb2.RenewRequest, _auth_pb2.RenewResponse]  # type: ignore[assignment]
     Retire: _aio.UnaryUnaryMultiCallable[_auth_pb2.RetireRequest, _auth_pb2.RetireResponse]  # type: ignore[assignment]
+    ShareLimits: _aio.UnaryUnaryMultiCallable[_auth_pb2.ShareLimitsRequest, _auth_pb2.ShareLimitsResponse]  # type: ignore[assignment]
 
 class AuthServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -84,6 +86,13 @@ class AuthServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.RetireResponse, _abc.Awaitable[_auth_pb2.RetireResponse]]: ...
 
+    @_abc_1.abstractmethod
+    def ShareLimits(
+        self,
+        request: _auth_pb2.ShareLimitsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ShareLimitsResponse, _abc.Awaitable[_auth_pb2.ShareLimitsResponse]]: ...
+
 def add_AuthServicer_to_server(servicer: AuthServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class AuthAdminStub:
@@ -95,6 +104,7 @@ class AuthAdminStub:
     GetAccount: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetAccountRequest, _auth_pb2.Account]
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListAccountsRequest, _auth_pb2.ListAccountsResponse]
     SetAccountStatus: _grpc.UnaryUnaryMultiCallable[_auth_pb2.SetAccountStatusRequest, _auth_pb2.Account]
+    SetAccountLimits: _grpc.UnaryUnaryMultiCallable[_auth_pb2.SetAccountLimitsRequest, _auth_pb2.Account]
     CreateKey: _grpc.UnaryUnaryMultiCallable[_auth_pb2.CreateKeyRequest, _auth_pb2.CreateKeyResponse]
     ListKeys: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListKeysRequest, _auth_pb2.ListKeysResponse]
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RevokeKeyRequest, _auth_pb2.Key]
@@ -106,6 +116,7 @@ class AuthAdminAsyncStub(AuthAdminStub):
     GetAccount: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetAccountRequest, _auth_pb2.Account]  # type: ignore[assignment]
     ListAccounts: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListAccountsRequest, _auth_pb2.ListAccountsResponse]  # type: ignore[assignment]
     SetAccountStatus: _aio.UnaryUnaryMultiCallable[_auth_pb2.SetAccountStatusRequest, _auth_pb2.Account]  # type: ignore[assignment]
+    SetAccountLimits: _aio.UnaryUnaryMultiCallable[_auth_pb2.SetAccountLimitsRequest, _auth_pb2.Account]  # type: ignore[assignment]
     CreateKey: _aio.UnaryUnaryMultiCallable[_auth_pb2.CreateKeyRequest, _auth_pb2.CreateKeyResponse]  # type: ignore[assignment]
     ListKeys: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListKeysRequest, _auth_pb2.ListKeysResponse]  # type: ignore[assignment]
     RevokeKey: _aio.UnaryUnaryMultiCallable[_auth_pb2.RevokeKeyRequest, _auth_pb2.Key]  # type: ignore[assignment]
@@ -136,6 +147,13 @@ class AuthAdminServicer(metaclass=_abc_1.ABCMeta):
     def SetAccountStatus(
         self,
         request: _auth_pb2.SetAccountStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.Account, _abc.Awaitable[_auth_pb2.Account]]: ...
+
+    @_abc_1.abstractmethod
+    def SetAccountLimits(
+        self,
+        request: _auth_pb2.SetAccountLimitsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.Account, _abc.Awaitable[_auth_pb2.Account]]: ...
 

@@ -87,6 +87,7 @@ Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Tokens = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Rate = Annotated[int, Field(ge=1, le=100_000_000_000)]  # per minute
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Prices = dict[Bucket, PriceText]
 FullPrices = Annotated[Prices, AfterValidator(_complete)]
@@ -138,6 +139,14 @@ class Model(_Part):
     fallbacks: Annotated[tuple[Code, ...], Field(max_length=4)] = ()
 
 
+class GroupLimits(_Part):
+    """Of all keys of one group together, over all edges; not said: no limit. Per minute: requests, tokens."""
+
+    rpm: Rate | None = None
+    tpm: Rate | None = None
+    concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+
 class Group(_Part):
     """Who pays how much for which models. `models` are codes or globs; `clients` empty: any client."""
 
@@ -146,12 +155,16 @@ class Group(_Part):
     models: tuple[Text, ...] = (ALL,)
     hold: HoldPolicy = "estimate"
     clients: tuple[ClientKind, ...] = ()
+    limits: GroupLimits | None = None
 
 
 class Limits(_Part):
-    """Of one channel in one edge process."""
+    """Of one channel: requests in flight of each edge process; requests and tokens per minute of all edges together.
+    A channel that has reached one is passed over until it has room again."""
 
     concurrency: Annotated[int, Field(ge=1, le=100_000)] = 512
+    rpm: Rate | None = None
+    tpm: Rate | None = None
 
 
 class Timeouts(_Part):
@@ -161,11 +174,20 @@ class Timeouts(_Part):
     total_s: Seconds = 3600.0
 
 
+class Probe(_Part):
+    """How often one of the edges asks for the provider's list of models, to see whether it can be reached."""
+
+    interval_s: Annotated[float, Field(ge=1, le=3_600)] = 30.0
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+
+
 class Resilience(_Part):
-    """`retry`: another channel may be tried after this one; `breaker`: this one is left alone while it fails."""
+    """`retry`: another channel may be tried after this one; `breaker`: this one is left alone while it fails; `probe`:
+    its health is asked for even when no request comes (needs `breaker`)."""
 
     retry: bool = True
     breaker: bool = True
+    probe: Probe | None = None
 
 
 class Channel(_Part):

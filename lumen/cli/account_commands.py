@@ -13,6 +13,8 @@ from lumen.cli.output import command, print_fields, print_json, print_table
 
 Account = Annotated[str, typer.Argument(help="The account's id or name.")]
 
+LIMITS = ("rpm", "tpm", "concurrency", "spend_day_usd", "spend_month_usd")
+
 
 def register(app: typer.Typer) -> None:
     account = typer.Typer(help="Accounts and their credits.", no_args_is_help=True)
@@ -21,6 +23,7 @@ def register(app: typer.Typer) -> None:
     account.command()(show)
     account.command()(suspend)
     account.command()(activate)
+    account.command()(limit)
     # -5 is an amount, not an option
     account.command(context_settings={"ignore_unknown_options": True})(credit)
     app.add_typer(account, name="account")
@@ -64,6 +67,29 @@ def suspend(account: Account, state_dir: StateDir = None, as_json: AsJson = Fals
 def activate(account: Account, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Let a suspended account's keys in again."""
     _print_account(find_api(state_dir).post(f"/accounts/{segment(account)}/status", {"status": "active"}), as_json)
+
+
+@command
+def limit(
+    account: Account,
+    rpm: Annotated[int | None, typer.Option(help="Requests per minute; 0: no limit.", min=0)] = None,
+    tpm: Annotated[int | None, typer.Option(help="Tokens per minute; 0: no limit.", min=0)] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Requests in flight; 0: no limit.", min=0)] = None,
+    spend_day: Annotated[str, typer.Option(metavar="USD", help="Per day (UTC); 0: no limit.")] = "",
+    spend_month: Annotated[str, typer.Option(metavar="USD", help="Per month (UTC); 0: no limit.")] = "",
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Limit all keys of an account together. What is not said stays as it is."""
+    said = {
+        "rpm": rpm,
+        "tpm": tpm,
+        "concurrency": concurrency,
+        "spend_day_usd": spend_day or None,
+        "spend_month_usd": spend_month or None,
+    }
+    body = {name: None if value in (0, "0") else value for name, value in said.items() if value is not None}
+    _print_account(find_api(state_dir).post(f"/accounts/{segment(account)}/limits", body), as_json)
 
 
 @command
@@ -134,4 +160,8 @@ def _print_account(account: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(account)
     else:
-        print_fields((name.replace("_at", ""), value) for name, value in account.items())
+        limits = account.get("limits") or {}
+        print_fields(
+            [(name.replace("_at", ""), value) for name, value in account.items() if name != "limits"]
+            + [(name.replace("_", " "), limits.get(name)) for name in LIMITS]
+        )

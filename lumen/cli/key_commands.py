@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lumen.cli.account_commands import Account
+from lumen.cli.account_commands import LIMITS, Account
 from lumen.cli.admin_client import AsJson, StateDir, find_api, segment
 from lumen.cli.output import command, print_fields, print_json, print_table
 
@@ -30,6 +30,9 @@ def create(
     spend_limit: Annotated[str, typer.Option(metavar="USD", help="What the key may spend in all.")] = "",
     rpm: Annotated[int | None, typer.Option(help="Requests per minute.", min=1)] = None,
     tpm: Annotated[int | None, typer.Option(help="Tokens per minute.", min=1)] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Requests in flight.", min=1)] = None,
+    spend_day: Annotated[str, typer.Option(metavar="USD", help="What it may spend per day (UTC).")] = "",
+    spend_month: Annotated[str, typer.Option(metavar="USD", help="What it may spend per month (UTC).")] = "",
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -45,6 +48,8 @@ def create(
         "rpm": rpm,
         "tpm": tpm,
     }
+    more = {"concurrency": concurrency, "spend_day_usd": spend_day, "spend_month_usd": spend_month}
+    body |= {field: value for field, value in more.items() if value}
     answer = find_api(state_dir).post("/keys", body)
     if as_json:
         print_json(answer)
@@ -97,7 +102,7 @@ def revoke(
 
 
 def _print_key(key: dict[str, Any]) -> None:
-    shown = ("id", "secret", "account", "group", "name", "expires_at", "models", "ips", "spend_limit_usd", "rpm", "tpm")
+    shown = ("id", "secret", "account", "group", "name", "expires_at", "models", "ips", "spend_limit_usd", *LIMITS)
     print_fields((name.replace("_", " "), key[name]) for name in shown)
 
 

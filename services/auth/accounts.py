@@ -19,7 +19,8 @@ from lumen.platform.kv_view import RevisionConflict, kv_get, kv_put
 from services.auth import records
 from services.auth.directory import NATS_AWAY, Directory
 from services.auth.errors import AccountExists, AccountNotFound, Conflict, InvalidRequest, Unavailable
-from services.auth.records import AccountRecord
+from services.auth.key_rules import check_limits
+from services.auth.records import AccountRecord, Limits
 
 logger = logging.getLogger(__name__)
 
@@ -68,17 +69,30 @@ class Accounts:
         """Raises InvalidRequest, AccountNotFound, Conflict, Unavailable."""
         if status not in (records.ACTIVE, records.SUSPENDED):
             raise InvalidRequest(f"status must be {records.ACTIVE} or {records.SUSPENDED}, not {status[:50]!r}")
+        record = await self._change(account_id, lambda found: msgspec.structs.replace(found, status=status))
+        logger.info("account status set", extra={"account": record.id, "status": status})
+        return record
+
+    async def set_limits(self, account_id: str, limits: Limits) -> AccountRecord:
+        """All of them; what is 0 is no limit. Raises InvalidRequest, AccountNotFound, Conflict, Unavailable."""
+        check_limits(limits)
+        record = await self._change(account_id, lambda found: msgspec.structs.replace(found, limits=limits))
+        logger.info("account limits set", extra={"account": record.id})
+        return record
+
+    async def _change(self, account_id: str, change: Callable[[AccountRecord], AccountRecord]) -> AccountRecord:
+        """By compare-and-set; what is as wanted already is not written. Returns when this replica has seen it."""
         known = await self.get(account_id)
         for _ in range(_WRITE_ATTEMPTS_MAX):
             try:
                 found = await kv_get(self._nc, KV_ACCOUNTS, known.id)
                 if found is None:
                     raise AccountNotFound(account_id)
-                record = records.decode_account(found[0])
-                if record.status == status:
+                present = records.decode_account(found[0])
+                record = change(present)
+                if record == present:
                     await self._directory.wait_seen(KV_ACCOUNTS, found[1])
                     return record
-                record = msgspec.structs.replace(record, status=status)
                 revision = await kv_put(
                     self._nc, KV_ACCOUNTS, record.id, records.encode_record(record), last_revision=found[1]
                 )
@@ -87,7 +101,6 @@ class Accounts:
             except NATS_AWAY as error:
                 raise Unavailable(_AWAY) from error
             await self._directory.wait_seen(KV_ACCOUNTS, revision)
-            logger.info("account status set", extra={"account": record.id, "status": status})
             return record
         raise Conflict("others are changing this account at the same time; try again")
 

@@ -29,6 +29,7 @@ from services.auth.grpc_api import AuthApi
 from services.auth.grpc_tokens import AdminTokensApi
 from services.auth.keys import Keys
 from services.auth.lease_store import CALLS_AT_ONCE_MAX, LeaseStore
+from services.auth.limit_store import LimitStore
 from services.auth.live_workers import LiveWorkers
 from services.auth.metrics import AuthMetrics
 from services.auth.reaper import Reaper
@@ -118,7 +119,16 @@ def build(settings: AuthSettings, nc: Client, redis: Redis, *, clock: Callable[[
         clock=clock,
     )
     accounts = Accounts(nc, directory)
-    api = AuthApi(directory, hub, grants, retirements, metrics, heartbeat_s=settings.heartbeat_s)
+    api = AuthApi(
+        directory,
+        hub,
+        grants,
+        retirements,
+        LimitStore(redis),
+        workers,
+        metrics,
+        heartbeat_s=settings.heartbeat_s,
+    )
     admin = AuthAdmin(directory, accounts, Keys(nc, directory, accounts))
     tokens = AdminTokens(nc, kv_replicas=settings.kv_replicas)
     server = create_server(GRPC_CODES)

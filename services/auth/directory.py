@@ -25,7 +25,7 @@ from protos import auth_pb2
 from services.auth import records
 from services.auth.errors import Unavailable
 from services.auth.metrics import AuthMetrics
-from services.auth.records import AccountRecord, KeyRecord
+from services.auth.records import NO_LIMITS, AccountRecord, KeyRecord, Limits
 
 logger = logging.getLogger(__name__)
 
@@ -148,6 +148,10 @@ class Directory:
     def is_suspended(self, account_id: str) -> bool:
         record = self._accounts.get(account_id)
         return record is None or record.status != records.ACTIVE
+
+    def limits_of(self, account_id: str) -> Limits:
+        record = self._accounts.get(account_id)
+        return NO_LIMITS if record is None else record.limits
 
     # ---- changes
 

@@ -12,7 +12,7 @@ from services.auth.directory import Directory
 from services.auth.errors import InvalidRequest
 from services.auth.key_rules import KeyOrder
 from services.auth.keys import Keys
-from services.auth.records import KeyRecord, account_message, key_message
+from services.auth.records import KeyRecord, Limits, account_message, key_message
 
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -46,6 +46,18 @@ class AuthAdmin(auth_pb2_grpc.AuthAdminServicer):
             raise InvalidRequest("id is missing")
         return account_message(await self._accounts.set_status(request.id, request.status))
 
+    async def SetAccountLimits(self, request: auth_pb2.SetAccountLimitsRequest, context: _Context) -> auth_pb2.Account:
+        if not request.id:
+            raise InvalidRequest("id is missing")
+        limits = Limits(
+            rpm=request.limits.rpm,
+            tpm=request.limits.tpm,
+            concurrency=request.limits.concurrency,
+            spend_day_nanousd=request.limits.spend_day_nanousd,
+            spend_month_nanousd=request.limits.spend_month_nanousd,
+        )
+        return account_message(await self._accounts.set_limits(request.id, limits))
+
     async def CreateKey(self, request: auth_pb2.CreateKeyRequest, context: _Context) -> auth_pb2.CreateKeyResponse:
         order = KeyOrder(
             account_id=request.account_id,
@@ -57,6 +69,9 @@ class AuthAdmin(auth_pb2_grpc.AuthAdminServicer):
             spend_limit_nanousd=request.spend_limit_nanousd,
             rpm=request.rpm,
             tpm=request.tpm,
+            concurrency=request.concurrency,
+            spend_day_nanousd=request.spend_day_nanousd,
+            spend_month_nanousd=request.spend_month_nanousd,
         )
         record, secret = await self._keys.create(order)
         return auth_pb2.CreateKeyResponse(key=self._message(record), secret=secret)
@@ -70,4 +85,8 @@ class AuthAdmin(auth_pb2_grpc.AuthAdminServicer):
         return self._message(await self._keys.revoke(request.key_id))
 
     def _message(self, record: KeyRecord) -> auth_pb2.Key:
-        return key_message(record, is_suspended=self._directory.is_suspended(record.account_id))
+        return key_message(
+            record,
+            is_suspended=self._directory.is_suspended(record.account_id),
+            account_limits=self._directory.limits_of(record.account_id),
+        )

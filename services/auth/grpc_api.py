@@ -13,6 +13,8 @@ from services.auth import grpc_requests
 from services.auth.directory import Directory
 from services.auth.errors import GRPC_CODES, AuthError, InvalidRequest, TooManyWatchers, Unavailable
 from services.auth.grants import Grants
+from services.auth.limit_store import LimitStore
+from services.auth.live_workers import LiveWorkers
 from services.auth.metrics import AuthMetrics
 from services.auth.records import key_view
 from services.auth.retirements import Retirements
@@ -33,6 +35,8 @@ class AuthApi(auth_pb2_grpc.AuthServicer):
         hub: WatchHub,
         grants: Grants,
         retirements: Retirements,
+        limits: LimitStore,
+        workers: LiveWorkers,
         metrics: AuthMetrics,
         *,
         heartbeat_s: float,
@@ -41,6 +45,8 @@ class AuthApi(auth_pb2_grpc.AuthServicer):
         self._hub = hub
         self._grants = grants
         self._retirements = retirements
+        self._limits = limits
+        self._workers = workers
         self._metrics = metrics
         self._heartbeat_s = heartbeat_s
 
@@ -59,7 +65,8 @@ class AuthApi(auth_pb2_grpc.AuthServicer):
         response = auth_pb2.AuthenticateResponse(stamp=self._directory.stamp())
         if record is not None:
             is_suspended = self._directory.is_suspended(record.account_id)
-            response.key.CopyFrom(key_view(record, is_suspended=is_suspended))
+            limits = self._directory.limits_of(record.account_id)
+            response.key.CopyFrom(key_view(record, is_suspended=is_suspended, account_limits=limits))
         return response
 
     async def Watch(self, request: auth_pb2.WatchRequest, context: _Context) -> AsyncIterator[auth_pb2.WatchEvent]:
@@ -108,6 +115,28 @@ class AuthApi(auth_pb2_grpc.AuthServicer):
     async def Retire(self, request: auth_pb2.RetireRequest, context: _Context) -> auth_pb2.RetireResponse:
         await self._retirements.retire(grpc_requests.worker_of(request.worker_id), request.current_boot)
         return auth_pb2.RetireResponse()
+
+    async def ShareLimits(
+        self, request: auth_pb2.ShareLimitsRequest, context: _Context
+    ) -> auth_pb2.ShareLimitsResponse:
+        lease = grpc_requests.lease_of(request.lease_id)
+        orders = grpc_requests.limit_shares(request)
+        self._workers.saw(lease)
+        workers = self._workers.count()
+        answers = await self._limits.share(lease, request.sequence, orders, workers)
+        self._metrics.limit_shares.inc(len(answers))
+        return auth_pb2.ShareLimitsResponse(
+            grants=[
+                auth_pb2.LimitGrant(
+                    granted=answer.granted,
+                    available=answer.available,
+                    wait_ms=answer.wait_ms,
+                    is_scarce=answer.is_scarce,
+                )
+                for answer in answers
+            ],
+            live_workers=workers,
+        )
 
 
 async def _refuse(context: _Context, error: AuthError) -> None:

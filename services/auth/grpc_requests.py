@@ -6,9 +6,14 @@ from lumen.ledger.entries import AMOUNT_NANOUSD_MAX
 from protos import auth_pb2
 from services.auth.errors import InvalidRequest
 from services.auth.lease_store import Books, GrantOrder
+from services.auth.limit_store import ShareOrder
 
 _ID_CHARS_MAX = 200
 _BOOKS_MAX = 100_000
+_SHARES_MAX = 2_000
+_SCOPES = ("key:", "account:", "group:", "channel:", "probe:")
+# What drains in a minute, in the script's arithmetic, must stay exact: limit x 60,000 ms below 2^53.
+RATE_MAX = 10**11
 
 
 def grant_order(request: auth_pb2.GrantRequest) -> GrantOrder:
@@ -50,6 +55,42 @@ def books(totals: auth_pb2.LeaseTotals) -> Books:
         granted=_amount("granted_nanousd", totals.granted_nanousd),
         released=_amount("released_nanousd", totals.released_nanousd),
         in_use=_amount("in_use_nanousd", totals.in_use_nanousd),
+    )
+
+
+def limit_shares(request: auth_pb2.ShareLimitsRequest) -> list[ShareOrder]:
+    if len(request.shares) > _SHARES_MAX:
+        raise InvalidRequest(f"shares: more than {_SHARES_MAX}")
+    return [_share(share) for share in request.shares]
+
+
+def _share(share: auth_pb2.LimitShare) -> ShareOrder:
+    if share.kind not in auth_pb2.LimitKind.values() or share.kind == auth_pb2.LIMIT_KIND_UNSPECIFIED:
+        raise InvalidRequest("kind: unknown")
+    is_spend = share.kind in (auth_pb2.LIMIT_SPEND_DAY, auth_pb2.LIMIT_SPEND_MONTH)
+    limit_max = AMOUNT_NANOUSD_MAX if is_spend else RATE_MAX
+    if not 0 < share.limit <= limit_max:
+        raise InvalidRequest(f"limit: expected more than 0 and at most {limit_max}")
+    kind, _, name = share.scope.partition(":")
+    if f"{kind}:" not in _SCOPES:
+        raise InvalidRequest(f"scope: expected one of {', '.join(_SCOPES)} and a name")
+    if share.window and not (share.window.isascii() and share.window.isdigit() and len(share.window) <= 8):
+        raise InvalidRequest("window: expected YYYYMMDD or YYYYMM")
+    for field in ("used", "used_known"):  # refunds of an earlier worker's tokens may take them below zero
+        if abs(getattr(share, field)) >= AMOUNT_NANOUSD_MAX:
+            raise InvalidRequest(f"{field}: out of range")
+    return ShareOrder(
+        scope=f"{kind}:{_id('scope', name)}",
+        kind=share.kind,
+        window=share.window,
+        limit=share.limit,
+        used=share.used,
+        used_known=share.used_known,
+        held=_amount("held", share.held),
+        need=_amount("need", share.need),
+        waiting=_amount("waiting", share.waiting),
+        ahead=_amount("ahead", share.ahead),
+        is_new=share.is_new,
     )
 
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from lumen.ledger.entries import AMOUNT_NANOUSD_MAX
 from services.auth.errors import InvalidRequest
+from services.auth.records import Limits
 
 _NAME_CHARS_MAX = 200
 _LIST_ITEMS_MAX = 200
 _RPM_MAX = 10_000_000
-_TPM_MAX = 10**12
+_TPM_MAX = 10**11  # the script that shares it out stays exact up to here
+_CONCURRENCY_MAX = 1_000_000
 _TIME_S_MAX = 253_402_300_799  # the year 9999
 
 
@@ -29,6 +31,9 @@ class KeyOrder:
     spend_limit_nanousd: int = 0
     rpm: int = 0
     tpm: int = 0
+    concurrency: int = 0
+    spend_day_nanousd: int = 0
+    spend_month_nanousd: int = 0
 
     def validate(self, now_s: int) -> None:
         """Everything but the account's existence."""
@@ -40,10 +45,7 @@ class KeyOrder:
             raise InvalidRequest("expires_at_s must lie in the future (Unix seconds), or be 0 for never")
         if not 0 <= self.spend_limit_nanousd < AMOUNT_NANOUSD_MAX:
             raise InvalidRequest(f"spend_limit_nanousd must be at least 0 and below {AMOUNT_NANOUSD_MAX}")
-        if self.rpm > _RPM_MAX:
-            raise InvalidRequest(f"rpm must not exceed {_RPM_MAX}")
-        if self.tpm > _TPM_MAX:
-            raise InvalidRequest(f"tpm must not exceed {_TPM_MAX}")
+        check_limits(Limits(self.rpm, self.tpm, self.concurrency, self.spend_day_nanousd, self.spend_month_nanousd))
         for field, items in (("models", self.models), ("ips", self.ips)):
             if len(items) > _LIST_ITEMS_MAX:
                 raise InvalidRequest(f"{field} has more than {_LIST_ITEMS_MAX} items")
@@ -53,6 +55,23 @@ class KeyOrder:
     def networks(self) -> list[str]:
         """`ips` as canonical CIDRs, without repetition."""
         return list(dict.fromkeys(_network(text) for text in self.ips))
+
+
+def check_limits(limits: Limits) -> None:
+    """Of a key or an account."""
+    for field, amount, most in (
+        ("rpm", limits.rpm, _RPM_MAX),
+        ("tpm", limits.tpm, _TPM_MAX),
+        ("concurrency", limits.concurrency, _CONCURRENCY_MAX),
+    ):
+        if amount > most:
+            raise InvalidRequest(f"{field} must not exceed {most}")
+    for field, amount in (
+        ("spend_day_nanousd", limits.spend_day_nanousd),
+        ("spend_month_nanousd", limits.spend_month_nanousd),
+    ):
+        if not 0 <= amount < AMOUNT_NANOUSD_MAX:
+            raise InvalidRequest(f"{field} must be at least 0 and below {AMOUNT_NANOUSD_MAX}")
 
 
 def _network(text: str) -> str:

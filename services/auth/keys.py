@@ -63,6 +63,9 @@ class Keys:
             spend_limit_nanousd=order.spend_limit_nanousd,
             rpm=order.rpm,
             tpm=order.tpm,
+            concurrency=order.concurrency,
+            spend_day_nanousd=order.spend_day_nanousd,
+            spend_month_nanousd=order.spend_month_nanousd,
         )
         digest = hashlib.sha256(secret.encode()).hexdigest()
         try:

@@ -27,6 +27,9 @@ class AuthMetrics:
         self.grants = Counter("lumen_auth_grants_total", "Grants by outcome.", ["outcome"], registry=registry)
         self.granted = Counter("lumen_auth_granted_nanousd_total", "Credit leased to workers.", registry=registry)
         self.renewals = Counter("lumen_auth_renewals_total", "Renewals answered.", registry=registry)
+        self.limit_shares = Counter(
+            "lumen_auth_limit_shares_total", "Limits shared out to or renewed by workers.", registry=registry
+        )
         self.recalls = Counter("lumen_auth_recalls_total", "Recalls of idle credit sent out.", registry=registry)
         self.freed_leases = Counter(
             "lumen_auth_freed_leases_total",

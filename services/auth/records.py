@@ -18,11 +18,25 @@ SUSPENDED = "suspended"
 _NAME_PREFIX = "name."
 
 
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Of all keys of an account together; 0: no limit."""
+
+    rpm: int = 0
+    tpm: int = 0
+    concurrency: int = 0
+    spend_day_nanousd: int = 0
+    spend_month_nanousd: int = 0
+
+
+NO_LIMITS = Limits()
+
+
 class AccountRecord(msgspec.Struct, frozen=True):
     id: str
     name: str
     status: str
     created_at_s: int
+    limits: Limits = NO_LIMITS
 
 
 class KeyRecord(msgspec.Struct, frozen=True):
@@ -39,6 +53,9 @@ class KeyRecord(msgspec.Struct, frozen=True):
     rpm: int = 0
     tpm: int = 0
     revoked_at_s: int = 0
+    concurrency: int = 0
+    spend_day_nanousd: int = 0
+    spend_month_nanousd: int = 0
 
 
 _accounts = msgspec.json.Decoder(AccountRecord)
@@ -69,10 +86,26 @@ def is_name_key(key: str) -> bool:
 
 
 def account_message(record: AccountRecord) -> auth_pb2.Account:
-    return auth_pb2.Account(id=record.id, name=record.name, status=record.status, created_at_s=record.created_at_s)
+    return auth_pb2.Account(
+        id=record.id,
+        name=record.name,
+        status=record.status,
+        created_at_s=record.created_at_s,
+        limits=limits_message(record.limits),
+    )
 
 
-def key_view(record: KeyRecord, *, is_suspended: bool) -> auth_pb2.KeyView:
+def limits_message(limits: Limits) -> auth_pb2.Limits:
+    return auth_pb2.Limits(
+        rpm=limits.rpm,
+        tpm=limits.tpm,
+        concurrency=limits.concurrency,
+        spend_day_nanousd=limits.spend_day_nanousd,
+        spend_month_nanousd=limits.spend_month_nanousd,
+    )
+
+
+def key_view(record: KeyRecord, *, is_suspended: bool, account_limits: Limits) -> auth_pb2.KeyView:
     return auth_pb2.KeyView(
         key_id=record.key_id,
         account_id=record.account_id,
@@ -86,12 +119,16 @@ def key_view(record: KeyRecord, *, is_suspended: bool) -> auth_pb2.KeyView:
         rpm=record.rpm,
         tpm=record.tpm,
         account_suspended=is_suspended,
+        concurrency=record.concurrency,
+        spend_day_nanousd=record.spend_day_nanousd,
+        spend_month_nanousd=record.spend_month_nanousd,
+        account_limits=limits_message(account_limits) if account_limits != NO_LIMITS else None,
     )
 
 
-def key_message(record: KeyRecord, *, is_suspended: bool) -> auth_pb2.Key:
+def key_message(record: KeyRecord, *, is_suspended: bool, account_limits: Limits) -> auth_pb2.Key:
     return auth_pb2.Key(
-        view=key_view(record, is_suspended=is_suspended),
+        view=key_view(record, is_suspended=is_suspended, account_limits=account_limits),
         prefix=record.prefix,
         created_at_s=record.created_at_s,
         revoked_at_s=record.revoked_at_s,

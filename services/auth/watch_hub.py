@@ -97,7 +97,12 @@ class WatchHub:
         return auth_pb2.WatchEvent(stamp=self._directory.stamp(), heartbeat=auth_pb2.Heartbeat())
 
     def key_changed(self, digest: bytes, record: KeyRecord) -> None:
-        view = key_view(record, is_suspended=self._directory.is_suspended(record.account_id))
+        account = record.account_id
+        view = key_view(
+            record,
+            is_suspended=self._directory.is_suspended(account),
+            account_limits=self._directory.limits_of(account),
+        )
         self._push(auth_pb2.WatchEvent(key_changed=auth_pb2.KeyChanged(key_sha256=digest, key=view)))
 
     def account_changed(self, record: AccountRecord) -> None:

@@ -75,7 +75,9 @@ class BillingAdmin(billing_pb2_grpc.BillingAdminServicer):
             raise InvalidRequest("account_id is missing")
         balance = await self._balances.get(request.account_id)
         message = balance_message(request.account_id, balance)
-        message.grants.CopyFrom(_grants_left(await self._grants.of(request.account_id, balance.mark)))
+        grants = _grants_left(await self._grants.of(request.account_id, balance.mark))
+        if grants is not None:
+            message.grants.CopyFrom(grants)
         return message
 
     async def Reconcile(self, request: billing_pb2.ReconcileRequest, context: _Context) -> billing_pb2.ReconcileReport:

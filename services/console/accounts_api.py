@@ -14,7 +14,7 @@ from fastapi import APIRouter, Header, Query, Response, status
 
 from protos import auth_pb2, billing_pb2
 from services.console.amounts import parse_usd
-from services.console.bodies import CreateAccount, PostCredit, SetStatus
+from services.console.bodies import CreateAccount, PostCredit, SetLimits, SetStatus
 from services.console.errors import InvalidRequest
 from services.console.pages import Cursor, Limit, page_of
 from services.console.parts import ADMIN_ROOT, Parts, PartsDependency
@@ -65,6 +65,24 @@ async def set_account_status(account: str, body: SetStatus, parts: PartsDependen
     found = await backends.account(account)
     request = auth_pb2.SetAccountStatusRequest(id=found.id, status=body.status)
     return account_view(await backends.auth.call(backends.accounts.SetAccountStatus, request))
+
+
+@router.post("/{account}/limits")
+async def set_account_limits(account: str, body: SetLimits, parts: PartsDependency) -> AccountView:
+    """Every edge keeps to them within a second. What is not said stays as it is; null takes a limit away."""
+    backends = parts.backends
+    found = await backends.account(account)
+    limits = found.limits
+    said = body.model_fields_set
+    for field in ("rpm", "tpm", "concurrency"):
+        if field in said:
+            setattr(limits, field, getattr(body, field) or 0)
+    for field in ("spend_day", "spend_month"):
+        if f"{field}_usd" in said:
+            amount = spend_limit(f"{field}_usd", getattr(body, f"{field}_usd"))
+            setattr(limits, f"{field}_nanousd", amount)
+    request = auth_pb2.SetAccountLimitsRequest(id=found.id, limits=limits)
+    return account_view(await backends.auth.call(backends.accounts.SetAccountLimits, request))
 
 
 @router.get("/{account}/balance")
@@ -136,6 +154,16 @@ def _credit_order(body: PostCredit, idempotency_key: str | None, parts: Parts) -
     if body.expires is not None:
         order.expires_at_s = future_s("expires", body.expires, parts)
     return order
+
+
+def spend_limit(field: str, amount_usd: str | None) -> int:
+    """Nano-USD, 0: none. Raises InvalidRequest for `field`."""
+    if amount_usd is None:
+        return 0
+    amount_nanousd = parse_usd(amount_usd)
+    if amount_nanousd <= 0:
+        raise InvalidRequest(field, "must be more than zero")
+    return amount_nanousd
 
 
 def future_s(field: str, text: str, parts: Parts) -> int:

@@ -59,6 +59,21 @@ class SetStatus(_Body):
     status: Literal["active", "suspended"]
 
 
+Rpm = Annotated[int, Field(ge=1, le=10_000_000)]
+Tpm = Annotated[int, Field(ge=1, le=10**11)]
+Concurrency = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class SetLimits(_Body):
+    """Of all keys of the account together. What is not said stays; null: no limit."""
+
+    rpm: Rpm | None = Field(default=None, description="requests per minute")
+    tpm: Tpm | None = Field(default=None, description="tokens per minute")
+    concurrency: Concurrency | None = Field(default=None, description="requests in flight")
+    spend_day_usd: UsdText | None = Field(default=None, description="per calendar day, UTC")
+    spend_month_usd: UsdText | None = Field(default=None, description="per calendar month, UTC")
+
+
 class Paid(_Body):
     """What the payer paid, as told by the payment: kept for the books, never converted."""
 
@@ -95,5 +110,8 @@ class CreateKey(_Body):
     models: Annotated[list[str], Field(max_length=1000, description="codes or aliases; empty: all of the group")] = []
     ips: Annotated[list[Network], Field(max_length=1000, description="CIDRs; empty: any")] = []
     spend_limit_usd: UsdText | None = None
-    rpm: Annotated[int, Field(ge=1, le=2**32 - 1)] | None = Field(default=None, description="requests per minute")
-    tpm: Annotated[int, Field(ge=1, le=2**53)] | None = Field(default=None, description="tokens per minute")
+    rpm: Rpm | None = Field(default=None, description="requests per minute")
+    tpm: Tpm | None = Field(default=None, description="tokens per minute")
+    concurrency: Concurrency | None = Field(default=None, description="requests in flight")
+    spend_day_usd: UsdText | None = Field(default=None, description="per calendar day, UTC")
+    spend_month_usd: UsdText | None = Field(default=None, description="per calendar month, UTC")

@@ -6,10 +6,8 @@ from fastapi import APIRouter, status
 
 from lumen.catalog.parse import catalog_from_json
 from protos import auth_pb2, router_pb2
-from services.console.accounts_api import future_s
-from services.console.amounts import parse_usd
+from services.console.accounts_api import future_s, spend_limit
 from services.console.bodies import CreateKey
-from services.console.errors import InvalidRequest
 from services.console.key_rules import model_codes
 from services.console.pages import Cursor, Limit, page_of
 from services.console.parts import ADMIN_ROOT, PartsDependency
@@ -23,12 +21,16 @@ async def create_key(body: CreateKey, parts: PartsDependency) -> CreatedKeyView:
     """The answer's `secret` is shown here and never again."""
     backends = parts.backends
     order = auth_pb2.CreateKeyRequest(
-        group=body.group, name=body.name, ips=body.ips, rpm=body.rpm or 0, tpm=body.tpm or 0
+        group=body.group,
+        name=body.name,
+        ips=body.ips,
+        rpm=body.rpm or 0,
+        tpm=body.tpm or 0,
+        concurrency=body.concurrency or 0,
+        spend_limit_nanousd=spend_limit("spend_limit_usd", body.spend_limit_usd),
+        spend_day_nanousd=spend_limit("spend_day_usd", body.spend_day_usd),
+        spend_month_nanousd=spend_limit("spend_month_usd", body.spend_month_usd),
     )
-    if body.spend_limit_usd is not None:
-        order.spend_limit_nanousd = parse_usd(body.spend_limit_usd)
-        if order.spend_limit_nanousd <= 0:
-            raise InvalidRequest("spend_limit_usd", "must be more than zero")
     if body.expires is not None:
         order.expires_at_s = future_s("expires", body.expires, parts)
     order.account_id = (await backends.account(body.account)).id

@@ -63,11 +63,24 @@ class HistoryView(BaseModel):
     next_cursor: str | None
 
 
+class LimitsView(BaseModel):
+    """Null: no limit."""
+
+    rpm: int | None
+    tpm: int | None
+    concurrency: int | None
+    spend_day_nanousd: int | None
+    spend_day_usd: str | None
+    spend_month_nanousd: int | None
+    spend_month_usd: str | None
+
+
 class AccountView(BaseModel):
     id: str
     name: str
     status: str
     created_at: str | None
+    limits: LimitsView
 
 
 class AccountsView(BaseModel):
@@ -132,6 +145,11 @@ class KeyView(BaseModel):
     spend_limit_usd: str | None
     rpm: int | None
     tpm: int | None
+    concurrency: int | None
+    spend_day_nanousd: int | None
+    spend_day_usd: str | None
+    spend_month_nanousd: int | None
+    spend_month_usd: str | None
 
 
 class CreatedKeyView(KeyView):
@@ -179,7 +197,11 @@ def history_view(revisions: Iterable[router_pb2.RevisionInfo], next_cursor: str 
 
 def account_view(message: auth_pb2.Account) -> AccountView:
     return AccountView(
-        id=message.id, name=message.name, status=message.status, created_at=format_time(message.created_at_s)
+        id=message.id,
+        name=message.name,
+        status=message.status,
+        created_at=format_time(message.created_at_s),
+        limits=LimitsView(**_limit_fields(message.limits)),
     )
 
 
@@ -242,6 +264,19 @@ def reconcile_view(message: billing_pb2.ReconcileReport) -> ReconcileView:
     )
 
 
+def _limit_fields(message: auth_pb2.Limits | auth_pb2.KeyView) -> dict[str, Any]:
+    day, month = message.spend_day_nanousd, message.spend_month_nanousd
+    return {
+        "rpm": message.rpm or None,
+        "tpm": message.tpm or None,
+        "concurrency": message.concurrency or None,
+        "spend_day_nanousd": day or None,
+        "spend_day_usd": format_usd(day) if day else None,
+        "spend_month_nanousd": month or None,
+        "spend_month_usd": format_usd(month) if month else None,
+    }
+
+
 def _key_fields(message: auth_pb2.Key) -> dict[str, Any]:
     view = message.view
     limit = view.spend_limit_nanousd
@@ -259,6 +294,5 @@ def _key_fields(message: auth_pb2.Key) -> dict[str, Any]:
         "ips": list(view.ips),
         "spend_limit_nanousd": limit or None,
         "spend_limit_usd": format_usd(limit) if limit else None,
-        "rpm": view.rpm or None,
-        "tpm": view.tpm or None,
+        **_limit_fields(view),
     }

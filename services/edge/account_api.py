@@ -17,9 +17,9 @@ import grpc
 from lumen.platform.grpc import request_metadata
 from lumen.protocols.errors import ApiError, ErrorKind
 from protos import billing_pb2
+from services.edge.account_rate import AccountRate
 from services.edge.key_cache import ApiKey
 from services.edge.metrics import EdgeMetrics
-from services.edge.rate_limits import RateLimiter
 
 if TYPE_CHECKING:
     from protos.billing_pb2_grpc import AccountQueriesAsyncStub
@@ -49,7 +49,7 @@ class AccountApi:
     ) -> None:
         self._stub = stub
         self._metrics = metrics
-        self._limits = RateLimiter(keys_max)
+        self._rate = AccountRate(_PER_MINUTE, keys_max)
         self._timeout_s = timeout_s
         self._now_s = now_s
         self._asking = 0
@@ -94,7 +94,7 @@ class AccountApi:
     def _admit(self, key: ApiKey) -> AccountQueriesAsyncStub:
         if self._stub is None:
             raise ApiError(ErrorKind.OVERLOADED, "Balance and usage are not available here.", retry_after_s=60)
-        wait_s = self._limits.try_request(key.key_id, _PER_MINUTE, time.monotonic())
+        wait_s = self._rate.try_ask(key.key_id, time.monotonic())
         if wait_s > 0:
             raise ApiError(
                 ErrorKind.RATE_LIMIT,

@@ -6,7 +6,6 @@ The steady state is synchronous: key, route and lease are all looked up in memor
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 
 from lumen.catalog.document import Group
@@ -17,7 +16,6 @@ from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.peek import InvalidRequest, Peek, peek
 from services.edge.client_address import parse_address
 from services.edge.key_cache import ApiKey, AuthUnreachable, KeyCache
-from services.edge.rate_limits import RateLimiter
 from services.edge.request_head import RequestHead
 from services.edge.route_tables import RouterUnreachable, RouteTables
 
@@ -26,10 +24,9 @@ _AUTHORIZATION_BYTES_MAX = 512
 
 
 class Admission:
-    def __init__(self, keys: KeyCache, tables: RouteTables, limits: RateLimiter) -> None:
+    def __init__(self, keys: KeyCache, tables: RouteTables) -> None:
         self._keys = keys
         self._tables = tables
-        self._limits = limits
 
     async def authenticate(self, fields: dict[bytes, bytes], client_ip: str) -> ApiKey:
         """The request's key. Raises ApiError 401, 403 (IP), 503."""
@@ -106,24 +103,6 @@ class Admission:
         if key.models and resolution.model.code not in key.models:
             raise ApiError(ErrorKind.PERMISSION, f"This API key may not use the model `{resolution.model.code}`.")
         return resolution
-
-    def check_rates(self, key: ApiKey) -> None:
-        """Raises ApiError 429 with retry-after."""
-        wait_s = 0.0
-        if key.tokens_per_minute:
-            wait_s = self._limits.token_wait_s(key.key_id, time.monotonic())
-        if wait_s == 0.0 and key.requests_per_minute:
-            wait_s = self._limits.try_request(key.key_id, key.requests_per_minute, time.monotonic())
-        if wait_s > 0.0:
-            raise ApiError(
-                ErrorKind.RATE_LIMIT,
-                "Rate limit of this API key reached.",
-                retry_after_s=max(1, math.ceil(wait_s)),
-            )
-
-    def charge_tokens(self, key: ApiKey, tokens: int) -> None:
-        """For a key with a token limit."""
-        self._limits.charge_tokens(key.key_id, tokens, key.tokens_per_minute, time.monotonic())
 
 
 def _bearer(authorization: bytes) -> bytes | None:

@@ -31,6 +31,10 @@ from services.edge.http_api import EdgeApp, create_rest
 from services.edge.http_protocol import limited
 from services.edge.keepalive import Keepalives
 from services.edge.key_cache import KeyCache
+from services.edge.limits.channels import ChannelLimits
+from services.edge.limits.client import LimitClient
+from services.edge.limits.limiter import Limiter
+from services.edge.limits.metrics import LimitMetrics
 from services.edge.metering.identity import WorkerIdentity
 from services.edge.metering.lease_client import LeaseClient
 from services.edge.metering.metrics import MeteringMetrics
@@ -40,7 +44,6 @@ from services.edge.metrics import EdgeMetrics
 from services.edge.model_endpoint import ModelEndpoint
 from services.edge.provider_workers.metrics import WorkerMetrics
 from services.edge.provider_workers.registry import ProviderWorkers
-from services.edge.rate_limits import RateLimiter
 from services.edge.recording import Recording
 from services.edge.request_guard import RequestGuard
 from services.edge.route_tables import RouteTables
@@ -49,6 +52,7 @@ from services.edge.routing.explain import Explainer
 from services.edge.routing.fallbacks import Fallbacks
 from services.edge.routing.health import Health
 from services.edge.routing.metrics import RoutingMetrics
+from services.edge.routing.probing import Prober
 from services.edge.routing.retry_budget import RetryBudget
 from services.edge.routing.selection import Selector
 from services.edge.routing.sharing import VerdictSharing
@@ -73,12 +77,14 @@ class Edge:
     app: EdgeApp
     metrics: EdgeMetrics
     metering: Metering
+    limits: LimitClient
     keepalives: Keepalives
     tables: RouteTables
     workers: ProviderWorkers
     auth_watch: AuthWatch
     router_watch: RouterWatch
     sharing: VerdictSharing
+    prober: Prober
     registry: CollectorRegistry
 
 
@@ -94,7 +100,11 @@ def build(
     metrics = EdgeMetrics(registry)
     metering_metrics = MeteringMetrics(registry)
     is_cached = settings.cache == "on"
-    workers = ProviderWorkers(WorkerMetrics(registry))
+    limit_metrics = LimitMetrics(registry)
+    limits = LimitClient(auth, identity.lease_id, limit_metrics, is_leased=is_cached)
+    channel_limits = ChannelLimits(limits)
+    workers = ProviderWorkers(WorkerMetrics(registry), rates_of=channel_limits.rates_of)
+    channel_limits.on_room = workers.has_room
     tables = RouteTables(
         router,
         workers,
@@ -122,10 +132,11 @@ def build(
         spool_bytes_max=settings.spool_bytes_max,
     )
     metering = Metering(identity, outbox, leases)
-    admission = Admission(keys, tables, RateLimiter(settings.key_cache_entries_max))
+    limiter = Limiter(limits, limit_metrics, gates_max=settings.key_cache_entries_max)
+    admission = Admission(keys, tables)
     addresses = ClientAddresses(settings.trusted_proxies)
     keepalives = Keepalives(settings.keepalive_interval_s, metrics)
-    recording = Recording(metering, admission, identity.boot, metrics)
+    recording = Recording(metering, channel_limits, identity.boot, metrics)
     guard = RequestGuard(metrics, settings.requests_in_flight_max)
     metrics.in_flight.set_function(lambda: guard.in_flight)
     routing_metrics = RoutingMetrics(registry)
@@ -137,6 +148,7 @@ def build(
     budget = RetryBudget()
     routing_metrics.read_budget(budget)
     selector = Selector(workers, health, routing_metrics, Random())
+    prober = Prober(workers, health, limits, routing_metrics, Random())
     sharing = VerdictSharing(router, identity.worker_id, health, renewal_s=settings.verdict_renewal_s)
     attempts = Attempts(
         workers,
@@ -154,6 +166,7 @@ def build(
             ModelEndpoint(
                 guard,
                 admission,
+                limiter,
                 attempts,
                 Fallbacks(admission.resolve),
                 metering,
@@ -164,7 +177,7 @@ def build(
                 routing_metrics,
                 settings,
             ),
-            CountTokens(guard, admission, attempts, addresses, settings),
+            CountTokens(guard, admission, attempts, limiter, addresses, settings),
             create_rest(
                 admission,
                 tables,
@@ -180,6 +193,7 @@ def build(
         ),
         metrics=metrics,
         metering=metering,
+        limits=limits,
         keepalives=keepalives,
         tables=tables,
         workers=workers,
@@ -200,6 +214,7 @@ def build(
             Explainer(identity.worker_id, tables, workers, selector),
         ),
         sharing=sharing,
+        prober=prober,
         registry=registry,
     )
 
@@ -264,15 +279,18 @@ async def serve(settings: EdgeSettings, lifecycle: Lifecycle) -> None:
     server = create_server(edge.app, settings, edge.metrics)
     try:
         await edge.metering.start(lifecycle)
+        lifecycle.spawn(edge.limits.run(), name="limits")
         lifecycle.spawn(edge.auth_watch.run(), name="auth-watch")
         lifecycle.spawn(edge.router_watch.run(), name="router-watch")
         lifecycle.spawn(edge.router_watch.report_regularly(), name="channel-reports")
         lifecycle.spawn(edge.sharing.run(), name="breaker-verdicts")
+        lifecycle.spawn(edge.prober.run(), name="active-probes")
         lifecycle.spawn(edge.keepalives.run(), name="keepalives")
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="http-server")
         await lifecycle.stopping.wait()
         server.should_exit = True
         await serving
+        await edge.limits.close()
         await edge.metering.close(_FLUSH_S_MAX)
     finally:
         await lifecycle.cancel_tasks()

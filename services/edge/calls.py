@@ -16,6 +16,7 @@ from services.edge.http_protocol import Headers
 from services.edge.key_cache import ApiKey
 
 if TYPE_CHECKING:
+    from services.edge.limits.limiter import Ticket
     from services.edge.metering.lease_book import Hold
 
 
@@ -38,6 +39,7 @@ class Call:
     # Of the target being tried: what translation left out changes no price.
     upstream_dialect: Dialect
     modifiers: Mapping[str, str]
+    ticket: Ticket | None = None  # of a key with limits
     attempts: list[Attempt] = field(default_factory=list)
     ttft_us: int = 0
     served_headers: Headers = field(default_factory=list)  # of an answer by another model than asked for

@@ -50,6 +50,7 @@ class ClientConnection:
         "extra_headers",
         "has_ended",
         "has_started",
+        "limit_headers",
         "request_id",
         "sent_at",
         "status",
@@ -63,6 +64,7 @@ class ClientConnection:
         self.dialect = dialect
         self._standing_headers: Headers = scope.get(STANDING_HEADERS_KEY, _NO_HEADERS)
         self.extra_headers: Headers = []  # of the answer, besides those every answer has
+        self.limit_headers: Headers | None = None  # of a key with rate limits
         self.has_started = False
         self.has_ended = False
         self.status = 0
@@ -166,12 +168,12 @@ class ClientConnection:
     def _own_headers(self) -> Headers:
         """OpenAI's SDKs read `x-request-id`, Anthropic's `request-id`."""
         request_id = self.request_id.encode()
-        own: Headers = [(b"x-request-id", request_id)]
+        headers: Headers = [(b"x-request-id", request_id), *self._standing_headers, *self.extra_headers]
         if self.dialect is Dialect.ANTHROPIC_MESSAGES:
-            own.append((b"request-id", request_id))
-        own += self._standing_headers
-        own += self.extra_headers
-        return own
+            headers.append((b"request-id", request_id))
+        if self.limit_headers is not None:
+            headers += self.limit_headers
+        return headers
 
 
 def _too_large(bytes_max: int) -> ApiError:

@@ -23,6 +23,7 @@ from services.edge.client_connection import ClientConnection, Receive, Scope
 from services.edge.exchanges import UpstreamMessage
 from services.edge.failures import transport_failure
 from services.edge.forwarded_headers import forwarded
+from services.edge.limits.limiter import Limiter
 from services.edge.provider_workers.transport import ProtocolViolation, UpstreamFailure, UpstreamResponse
 from services.edge.request_guard import RequestGuard
 from services.edge.request_head import RequestHead
@@ -42,12 +43,14 @@ class CountTokens:
         guard: RequestGuard,
         admission: Admission,
         attempts: Attempts,
+        limiter: Limiter,
         addresses: ClientAddresses,
         settings: EdgeSettings,
     ) -> None:
         self._guard = guard
         self._admission = admission
         self._attempts = attempts
+        self._limiter = limiter
         self._addresses = addresses
         self._settings = settings
 
@@ -64,7 +67,12 @@ class CountTokens:
         peek = admission.read_request(client.dialect, body, group, head, is_output_cap_required=False)
         resolution = await admission.resolve(key, peek.model)
         selection = self._attempts.select(resolution, key.account_id, peek, body)
-        admission.check_rates(key)
+        gate = self._limiter.gate(key, group)
+        if gate is not None:  # a request, but free of charge and short: no tokens, no slot
+            try:
+                await self._limiter.admit(gate, 0, has_slot=False)
+            finally:
+                client.limit_headers = self._limiter.headers(gate, client.dialect)
         exchange = CountExchange(client, head, peek, body)
         native = [target for target in selection.targets if client.dialect in target.channel.dialects]
         try:

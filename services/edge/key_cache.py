@@ -33,6 +33,17 @@ class AuthUnreachable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """Of one key, account or group; 0: no limit."""
+
+    requests_per_minute: int
+    tokens_per_minute: int
+    concurrency: int
+    spend_day_nanousd: int
+    spend_month_nanousd: int
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKey:
     """What admission needs of a key. Times in Unix seconds; 0, None and empty mean "no limit"."""
 
@@ -45,8 +56,8 @@ class ApiKey:
     models: frozenset[str]
     networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
     spend_limit_nanousd: int
-    requests_per_minute: int
-    tokens_per_minute: int
+    limits: KeyLimits | None = None
+    account_limits: KeyLimits | None = None
 
 
 def decode_key(view: auth_pb2.KeyView) -> ApiKey:
@@ -60,9 +71,20 @@ def decode_key(view: auth_pb2.KeyView) -> ApiKey:
         models=frozenset(view.models),
         networks=tuple(ipaddress.ip_network(cidr, strict=False) for cidr in view.ips),
         spend_limit_nanousd=view.spend_limit_nanousd,
-        requests_per_minute=view.rpm,
-        tokens_per_minute=view.tpm,
+        limits=decode_limits(view),
+        account_limits=decode_limits(view.account_limits),
     )
+
+
+def decode_limits(message: auth_pb2.KeyView | auth_pb2.Limits) -> KeyLimits | None:
+    """None: no limit at all, which costs a request nothing."""
+    found = KeyLimits(
+        message.rpm, message.tpm, message.concurrency, message.spend_day_nanousd, message.spend_month_nanousd
+    )
+    return found if found != _NO_LIMITS else None
+
+
+_NO_LIMITS = KeyLimits(0, 0, 0, 0, 0)
 
 
 @dataclass(slots=True)

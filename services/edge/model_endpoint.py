@@ -18,6 +18,9 @@ from services.edge.client_connection import ClientConnection, ClientGone, Receiv
 from services.edge.exchanges import AttemptFailed, Exchange
 from services.edge.holds import plan_hold
 from services.edge.keepalive import Keepalives
+from services.edge.key_cache import ApiKey
+from services.edge.limits.limiter import Gate, Limiter, Ticket
+from services.edge.metering.lease_book import Hold
 from services.edge.metering.lease_errors import InsufficientCredits, KeySpendLimitReached, LeaseError
 from services.edge.metering.recorder import Metering
 from services.edge.metrics import EdgeMetrics
@@ -40,6 +43,7 @@ class ModelEndpoint:
         self,
         guard: RequestGuard,
         admission: Admission,
+        limiter: Limiter,
         attempts: Attempts,
         fallbacks: Fallbacks,
         metering: Metering,
@@ -52,6 +56,7 @@ class ModelEndpoint:
     ) -> None:
         self._guard = guard
         self._admission = admission
+        self._limiter = limiter
         self._attempts = attempts
         self._fallbacks = fallbacks
         self._metering = metering
@@ -86,42 +91,61 @@ class ModelEndpoint:
             selection = self._attempts.select(resolution, key.account_id, peek, body)
             plan = plan_hold(peek, len(body), resolution)
             amount_nanousd, least_nanousd = plan.amount_nanousd, plan.least_nanousd
-        admission.check_rates(key)
-        problem = self._metering.problem()
-        if problem is not None:
-            raise ApiError(ErrorKind.OVERLOADED, "Usage cannot be recorded at the moment.", retry_after_s=5)
+        gate = self._limiter.gate(key, group)
+        ticket = None if gate is None else await self._admit(client, gate, plan.prompt_tokens_typical)
+        hold: Hold | None = None
+        call: Call | None = None
         try:
-            hold = await self._metering.hold(key, amount_nanousd, least_nanousd)
-        except LeaseError as error:
-            raise _refusal(error) from error
-        call = Call(
-            request_id=client.request_id,
-            dialect=client.dialect,
-            headers=head.headers,
-            query=head.query,
-            body=body,
-            peek=peek,
-            key=key,
-            resolution=resolution,
-            is_stream=is_stream_wanted(peek, head.fields),
-            hold=hold,
-            output_cap=plan.cap_within(hold.amount_nanousd),
-            prompt_tokens_typical=plan.prompt_tokens_typical,
-            started_at=started,
-            started_at_us=time.time_ns() // 1000,
-            upstream_dialect=client.dialect,
-            modifiers=peek.modifiers,
-        )
-        try:
+            hold = await self._hold(key, amount_nanousd, least_nanousd)
+            if gate is not None and ticket is not None:
+                await self._limiter.hold_spend(gate, ticket, hold.amount_nanousd)
+            call = Call(
+                request_id=client.request_id,
+                dialect=client.dialect,
+                headers=head.headers,
+                query=head.query,
+                body=body,
+                peek=peek,
+                key=key,
+                resolution=resolution,
+                is_stream=is_stream_wanted(peek, head.fields),
+                hold=hold,
+                output_cap=plan.cap_within(hold.amount_nanousd),
+                prompt_tokens_typical=plan.prompt_tokens_typical,
+                started_at=started,
+                started_at_us=time.time_ns() // 1000,
+                upstream_dialect=client.dialect,
+                modifiers=peek.modifiers,
+                ticket=ticket,
+            )
             if legs:
                 await self._answer_from_chain(client, call, legs)
             else:
                 await self._answer(client, call, selection)
         finally:
-            if hold.is_open:
+            if hold is not None and hold.is_open:
                 self._metering.cancel(hold)
-            if call.ttft_us:
+            if ticket is not None:
+                ticket.close()
+            if call is not None and call.ttft_us:
                 self._metrics.requests.first_byte(call.dialect.value, call.ttft_us / 1_000_000)
+
+    async def _admit(self, client: ClientConnection, gate: Gate, prompt_tokens: int) -> Ticket:
+        """Raises ApiError 429, 503; the official headers of limits go with it as with an answer."""
+        try:
+            return await self._limiter.admit(gate, prompt_tokens)
+        finally:
+            client.limit_headers = self._limiter.headers(gate, client.dialect)
+
+    async def _hold(self, key: ApiKey, amount_nanousd: int, least_nanousd: int) -> Hold:
+        """Raises ApiError 402, 503."""
+        problem = self._metering.problem()
+        if problem is not None:
+            raise ApiError(ErrorKind.OVERLOADED, "Usage cannot be recorded at the moment.", retry_after_s=5)
+        try:
+            return await self._metering.hold(key, amount_nanousd, least_nanousd)
+        except LeaseError as error:
+            raise _refusal(error) from error
 
     async def _answer(self, client: ClientConnection, call: Call, selection: Selection) -> None:
         try:

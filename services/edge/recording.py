@@ -16,9 +16,9 @@ from lumen.ledger.entries import Attempt
 from lumen.money.usage import TokenUsage
 from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.estimate import estimate_tokens
-from services.edge.admission import Admission
 from services.edge.calls import Call
 from services.edge.client_connection import ClientConnection
+from services.edge.limits.channels import ChannelLimits
 from services.edge.metering.recorder import Metering
 from services.edge.metrics import EdgeMetrics
 
@@ -30,9 +30,11 @@ NO_USAGE = TokenUsage()
 class Recording:
     """`lease_boot`: this process's, which names the lease that pays."""
 
-    def __init__(self, metering: Metering, admission: Admission, lease_boot: int, metrics: EdgeMetrics) -> None:
+    def __init__(
+        self, metering: Metering, channel_limits: ChannelLimits, lease_boot: int, metrics: EdgeMetrics
+    ) -> None:
         self._metering = metering
-        self._admission = admission
+        self._channel_limits = channel_limits
         self._lease_boot = lease_boot
         self._metrics = metrics
 
@@ -83,9 +85,11 @@ class Recording:
             self._metrics.usage_estimated.labels(channel).inc()
         elapsed_us = int((time.monotonic() - call.started_at) * 1_000_000)
         call.attempts.append(Attempt(channel, 200, reason, elapsed_us, call.ttft_us))
-        if call.key.tokens_per_minute:
-            self._admission.charge_tokens(call.key, usage.prompt_tokens() + (usage.output or 0))
         cost = call.resolution.rates.cost_nanousd(usage, call.modifiers) if is_billable else 0
+        if call.ticket is not None:
+            call.ticket.settle(usage.prompt_tokens() + (usage.output or 0), cost)
+        if target.channel.limits.tpm is not None:
+            self._channel_limits.used(channel, usage.prompt_tokens() + (usage.output or 0))
         entry = call.usage_entry(
             channel=channel,
             upstream_model=target.upstream_model,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 
-from lumen.catalog.document import Catalog
+from lumen.catalog.document import Catalog, Channel
 from services.edge.provider_workers.lean.transport import LeanTransport
 from services.edge.provider_workers.metrics import ChannelStats, WorkerMetrics
 from services.edge.provider_workers.slots import SlotWaiters
 from services.edge.provider_workers.transport import TransportOptions, UpstreamTransport
-from services.edge.provider_workers.worker import ProviderWorker, TransportKey, Wiring
+from services.edge.provider_workers.worker import ProviderWorker, Rates, TransportKey, Wiring
 
 _SLOT_WAITERS_MAX = 4096
 _CLOSE_GRACE_S = 2.0
@@ -30,6 +30,7 @@ class ProviderWorkers:
         ssl_context: Callable[[], ssl.SSLContext] = ssl.create_default_context,
         slot_waiters_max: int = _SLOT_WAITERS_MAX,
         close_grace_s: float = _CLOSE_GRACE_S,
+        rates_of: Callable[[Channel], Rates | None] = lambda channel: None,
     ) -> None:
         self._metrics = metrics or WorkerMetrics()
         self._ssl_context = ssl_context
@@ -38,7 +39,7 @@ class ProviderWorkers:
         self._workers: dict[str, ProviderWorker] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         user_agent = f"lumen/{metadata.version('lumen')}".encode()
-        self._wiring = Wiring(user_agent, self._new_transport, self._retire, self._slot_freed, environ)
+        self._wiring = Wiring(user_agent, self._new_transport, self._retire, self._slot_freed, environ, rates_of)
 
     def apply(self, catalog: Catalog) -> None:
         """Create, update and retire workers, reading every secret again. A bad secret disables its channel."""
@@ -53,6 +54,12 @@ class ProviderWorkers:
                 worker.update(channel)
                 self._slot_freed(worker)  # there may be more of them, or a secret at last
 
+    def has_room(self, name: str) -> None:
+        """A channel's rates allow another request: wake whoever waits for it."""
+        worker = self._workers.get(name)
+        if worker is not None:
+            self._slot_freed(worker)
+
     def reread_secret(self, name: str) -> None:
         """A file's secret may have been put right without a new catalog."""
         worker = self._workers.get(name)
@@ -63,6 +70,9 @@ class ProviderWorkers:
         """(channel, ready | disabled, reason)"""
         for name, worker in self._workers.items():
             yield name, "ready" if worker.is_ready else "disabled", worker.disabled_reason
+
+    def __iter__(self) -> Iterator[ProviderWorker]:
+        return iter(self._workers.values())
 
     def get(self, name: str) -> ProviderWorker | None:
         return self._workers.get(name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from lumen.catalog.document import Channel, Dialect, Timeouts
 from services.edge.provider_workers.endpoints import RequestHeaders, split_base_url
@@ -36,6 +36,15 @@ class TransportKey(NamedTuple):
     concurrency: int
 
 
+class Rates(Protocol):
+    """Requests and tokens per minute of a channel, shared with the other edges (`services.edge.limits.channels`)."""
+
+    @property
+    def has_room(self) -> bool: ...
+
+    def take(self) -> None: ...
+
+
 class Wiring(NamedTuple):
     """What the registry lends its workers."""
 
@@ -44,6 +53,7 @@ class Wiring(NamedTuple):
     retire: Callable[[UpstreamTransport], None]  # close when its answers have ended
     slot_freed: Callable[[ProviderWorker], None]
     environ: Mapping[str, str] = os.environ
+    rates_of: Callable[[Channel], Rates | None] = lambda channel: None
 
 
 class Latency:
@@ -87,7 +97,11 @@ class ProviderWorker:
 
     @property
     def has_slot(self) -> bool:
-        return not self.disabled_reason and self.in_flight < self._concurrency
+        return (
+            not self.disabled_reason
+            and self.in_flight < self._concurrency
+            and (self._rates is None or self._rates.has_room)
+        )
 
     # --- slots
 
@@ -95,6 +109,10 @@ class ProviderWorker:
         """Take a slot; each one is given back by exactly one `release`."""
         if self.disabled_reason or self.in_flight >= self._concurrency:
             return False
+        if self._rates is not None:
+            if not self._rates.has_room:
+                return False
+            self._rates.take()
         self.in_flight += 1
         self._stats.in_flight += 1
         return True
@@ -132,6 +150,7 @@ class ProviderWorker:
         self.channel = channel
         self._secret = None
         self._concurrency = channel.limits.concurrency
+        self._rates = self._wiring.rates_of(channel)
         try:
             self._secret = secret = resolve_secret(channel.secret, self._wiring.environ)
         except SecretUnavailable as unavailable:

@@ -140,6 +140,13 @@ class Circuit:
             return True
         return False
 
+    def condemned(self, now: float, started: float, reason: str) -> bool:
+        """One finding that is enough. True: this opened it, or opened it again."""
+        if self.opened_at is not None:
+            return self.failed(now, started, reason, "")
+        self._open(now, self.policy.open_s, reason)
+        return True
+
     def set_aside(self, now: float, seconds: float, reason: str) -> bool:
         """The provider said when to come back. True: that is news."""
         until = now + min(seconds, self.policy.aside_s_max)

@@ -187,6 +187,20 @@ class Health:
         if (own or self._circuit(channel, model)).failed(now, started, reason, model):
             self._changed(channel, model, Change.OPENED, reason)
 
+    def probed(self, channel: Channel, started: float, failure: AttemptFailed | None) -> None:
+        """What an active probe found, and found again; it speaks for the whole channel and for no model."""
+        name = channel.name
+        if failure is None:
+            whole = self.troubled.get(name, {}).get(CHANNEL)
+            if whole is not None and not whole.is_account and whole.succeeded(started):
+                self._changed(name, CHANNEL, Change.CLOSED, "a probe succeeded")
+            return
+        reason = f"{failure.reason} {failure.status}" if failure.status else failure.reason
+        if failure.is_account_fault and failure.status != 404:
+            self._account_failed(name, failure.status, self.clock(), started, reason)
+        elif self._circuit(name, CHANNEL).condemned(self.clock(), started, f"probe: {reason}"):
+            self._changed(name, CHANNEL, Change.OPENED, reason)
+
     def _account_failed(self, channel: str, status: int, now: float, started: float, reason: str) -> None:
         policy = self.policy
         is_certain = status in _ACCOUNT_STATUSES - {403}

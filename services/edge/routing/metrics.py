@@ -31,6 +31,12 @@ class RoutingMetrics(Collector):
             "lumen_edge_breaker_probes_total", "Requests sent to see whether it works again.", ["channel"],
             registry=registry,
         )  # fmt: skip
+        self.active_probes = Counter(
+            "lumen_edge_active_probes_total",
+            "Probes of channels that ask for them, by what was found: ok, or why not.",
+            ["channel", "result"],
+            registry=registry,
+        )
         self.account_faults = Counter(
             "lumen_edge_channel_account_faults_total",
             "Times a channel was disabled because its provider refused our account (401, 402, 403).",

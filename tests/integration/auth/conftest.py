@@ -43,6 +43,7 @@ class Replica:
     admin: auth_pb2_grpc.AuthAdminAsyncStub
     redis: Redis
     clock: Clock
+    address: str = ""
 
 
 StartReplica = Callable[..., Awaitable[Replica]]
@@ -59,7 +60,7 @@ async def until(is_reached: Callable[[], Awaitable[bool]] | Callable[[], bool]) 
 
 
 @asynccontextmanager
-async def _replica(nats_url: str, redis_url: str, **options: Any) -> AsyncIterator[Replica]:
+async def running_replica(nats_url: str, redis_url: str, **options: Any) -> AsyncIterator[Replica]:
     settings = AuthSettings(
         nats_url=nats_url,
         redis_url=redis_url,
@@ -83,7 +84,14 @@ async def _replica(nats_url: str, redis_url: str, **options: Any) -> AsyncIterat
     channel = create_channel(f"127.0.0.1:{port}")
     await asyncio.wait_for(auth.directory.wait_ready(), WITHIN_S)
     try:
-        yield Replica(auth, auth_pb2_grpc.AuthStub(channel), auth_pb2_grpc.AuthAdminStub(channel), redis, clock)
+        yield Replica(
+            auth,
+            auth_pb2_grpc.AuthStub(channel),
+            auth_pb2_grpc.AuthAdminStub(channel),
+            redis,
+            clock,
+            f"127.0.0.1:{port}",
+        )
     finally:
         auth.api.stop()
         await channel.close(None)
@@ -106,7 +114,7 @@ async def start_replica(nats_url: str, fresh_redis: RedisServer) -> AsyncIterato
 
         async def start(**options: Any) -> Replica:
             urls = {"nats_url": nats_url, "redis_url": fresh_redis.url} | options
-            return await stack.enter_async_context(_replica(**urls))
+            return await stack.enter_async_context(running_replica(**urls))
 
         yield start
 

@@ -170,6 +170,53 @@ async def test_key_authenticates_with_all_it_was_created_with(control: Replica) 
     assert (view.expires_at_s, view.spend_limit_nanousd, view.rpm, view.tpm) == (expires_at_s, 5, 6, 7)
 
 
+async def test_limits_of_key_and_account_come_with_the_key_and_changes_are_pushed(control: Replica) -> None:
+    account = await create_account(control)
+    assert account.limits == auth_pb2.Limits()
+    created = await create_key(
+        control, account_id=account.id, concurrency=3, spend_day_nanousd=10**9, spend_month_nanousd=2 * 10**9
+    )
+    view = (await authenticate(control, created.secret)).key
+    assert (view.concurrency, view.spend_day_nanousd, view.spend_month_nanousd) == (3, 10**9, 2 * 10**9)
+    assert not view.HasField("account_limits")
+    limits = auth_pb2.Limits(rpm=60, tpm=10**11, concurrency=5, spend_day_nanousd=7, spend_month_nanousd=8)
+    async with watching(control) as call:
+        request = auth_pb2.SetAccountLimitsRequest(id=account.id, limits=limits)
+        assert (await control.admin.SetAccountLimits(request)).limits == limits
+        assert (await next_event(call, "account_changed")).account_changed.account_id == account.id
+    assert (await authenticate(control, created.secret)).key.account_limits == limits
+    shown = await control.admin.GetAccount(auth_pb2.GetAccountRequest(id_or_name=account.id))
+    assert (shown.limits, shown.status) == (limits, "active")
+    for wrong in ({"rpm": 10**8}, {"tpm": 10**12}, {"concurrency": 10**7}, {"spend_day_nanousd": -1}):
+        request = auth_pb2.SetAccountLimitsRequest(id=account.id, limits=auth_pb2.Limits(**wrong))
+        kind, message = await refusal(control.admin.SetAccountLimits(request))
+        assert (kind, next(iter(wrong)) in message) == ("invalid_request", True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scope": "key"},
+        {"scope": "planet:earth"},
+        {"scope": "key:a:b"},
+        {"kind": auth_pb2.LIMIT_KIND_UNSPECIFIED},
+        {"limit": 0},
+        {"limit": 10**11 + 1},
+        {"held": -1},
+        {"need": 10**16},
+        {"used": -(10**16)},
+        {"window": "today"},
+    ],
+)
+async def test_a_share_that_makes_no_sense_is_refused(control: Replica, wrong: dict[str, Any]) -> None:
+    good = {"scope": "key:k", "kind": auth_pb2.LIMIT_REQUESTS, "limit": 10, "need": 1, "waiting": 1}
+    shares = [auth_pb2.LimitShare(**{**good, **wrong})]
+    kind, message = await refusal(
+        control.edge.ShareLimits(auth_pb2.ShareLimitsRequest(lease_id="w.1", sequence=1, shares=shares))
+    )
+    assert (kind, next(iter(wrong)) in message) == ("invalid_request", True)
+
+
 async def test_secret_is_stored_nowhere(control: Replica) -> None:
     account = await create_account(control)
     secret = (await create_key(control, account_id=account.id)).secret

@@ -99,6 +99,22 @@ def test_key_options_become_fields(recorder: Recorder) -> None:
     }
 
 
+def test_further_limits_of_a_key_are_sent_when_said(recorder: Recorder) -> None:
+    arguments = "--group g --concurrency 8 --spend-day 1.5 --spend-month 20"
+    assert recorder.run("key", "create", "acct", *arguments.split(), "--json").exit_code == 0
+    sent = recorder.calls[0][2]
+    assert (sent["concurrency"], sent["spend_day_usd"], sent["spend_month_usd"]) == (8, "1.5", "20")
+
+
+def test_limits_of_an_account_are_sent_when_said_and_zero_is_none(recorder: Recorder) -> None:
+    recorder.answer = {"id": "acct_1", "name": "a", "status": "active", "created_at": None, "limits": {"rpm": 60}}
+    result = recorder.run("account", "limit", "a", "--rpm", "60", "--tpm", "0", "--spend-day", "0")
+    assert result.exit_code == 0, result.output
+    assert recorder.calls == [("POST", "/admin/v1/accounts/a/limits", {"rpm": 60, "tpm": None, "spend_day_usd": None})]
+    assert "rpm" in result.stdout
+    assert "limits" not in result.stdout
+
+
 def test_reconcile_fails_when_anything_disagrees(recorder: Recorder) -> None:
     check = {"name": "rollups", "is_ok": False, "examined": 3, "drifts": ["hour 12: 1 != 2"]}
     recorder.answer = {"is_ok": False, "checks": [check], "entries": 3, "dead_letters": 0}

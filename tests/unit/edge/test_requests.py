@@ -12,7 +12,6 @@ from lumen.protocols.peek import peek
 from services.edge.client_address import ClientAddresses, parse_address
 from services.edge.forwarded_headers import forwarded
 from services.edge.model_endpoint import is_stream_wanted
-from services.edge.rate_limits import RateLimiter
 from services.edge.request_guard import error_headers
 
 
@@ -96,18 +95,3 @@ def test_final_errors_tell_sdks_not_to_retry() -> None:
     retryable = dict(error_headers(ApiError(ErrorKind.OVERLOADED, "x", retry_after_s=3)))
     assert b"x-should-retry" not in retryable
     assert retryable[b"retry-after"] == b"3"
-
-
-def test_a_minutes_requests_may_come_at_once_and_return_evenly() -> None:
-    limiter = RateLimiter(10)
-    assert [limiter.try_request("k", 3, 100.0) for _ in range(3)] == [0.0, 0.0, 0.0]
-    assert limiter.try_request("k", 3, 100.0) == pytest.approx(20.0)
-    assert limiter.try_request("k", 3, 120.0) == 0.0
-
-
-def test_tokens_delay_the_next_request_only_once_they_are_spent() -> None:
-    limiter = RateLimiter(10)
-    assert limiter.token_wait_s("k", 0.0) == 0.0
-    limiter.charge_tokens("k", 2000, 1000, 0.0)
-    assert limiter.token_wait_s("k", 0.0) == pytest.approx(60.0)
-    assert limiter.token_wait_s("k", 60.0) == 0.0

@@ -21,7 +21,7 @@ PEEK = peek(Dialect.OPENAI_CHAT, BODY)
 
 
 def key(*models: str) -> ApiKey:
-    return ApiKey("k", "acct", "g", False, False, 0, frozenset(models), (), 0, 0, 0)
+    return ApiKey("k", "acct", "g", False, False, 0, frozenset(models), (), 0)
 
 
 def table(*channels: Channel) -> RouteTable:
