@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc.aio
 import pytest
 from redis.asyncio import Redis
 
@@ -43,6 +44,7 @@ class Replica:
     admin: auth_pb2_grpc.AuthAdminAsyncStub
     redis: Redis
     clock: Clock
+    channel: grpc.aio.Channel
 
 
 StartReplica = Callable[..., Awaitable[Replica]]
@@ -83,7 +85,9 @@ async def _replica(nats_url: str, redis_url: str, **options: Any) -> AsyncIterat
     channel = create_channel(f"127.0.0.1:{port}")
     await asyncio.wait_for(auth.directory.wait_ready(), WITHIN_S)
     try:
-        yield Replica(auth, auth_pb2_grpc.AuthStub(channel), auth_pb2_grpc.AuthAdminStub(channel), redis, clock)
+        yield Replica(
+            auth, auth_pb2_grpc.AuthStub(channel), auth_pb2_grpc.AuthAdminStub(channel), redis, clock, channel
+        )
     finally:
         auth.api.stop()
         await channel.close(None)
