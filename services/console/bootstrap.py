@@ -56,7 +56,14 @@ def build(settings: ConsoleSettings, *, now_s: Callable[[], int] = lambda: int(t
     )
     clickhouse = ClickHouse(settings.clickhouse_url, timeout_s=settings.call_timeout_s)
     app = create_app(
-        Parts(backends, UsageQueries(clickhouse), Explanations(clickhouse), Statements(clickhouse), now_s),
+        Parts(
+            backends,
+            UsageQueries(clickhouse),
+            Explanations(clickhouse),
+            Statements(clickhouse),
+            now_s,
+            settings.public_url.rstrip("/"),
+        ),
         metrics,
         admin_token=settings.admin_token.get_secret_value(),
         body_bytes_max=settings.body_bytes_max,

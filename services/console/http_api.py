@@ -14,7 +14,7 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from services.console import accounts_api, catalog_api, keys_api, ledger_api, route_api, usage_api
+from services.console import accounts_api, catalog_api, keys_api, ledger_api, route_api, usage_api, users_api
 from services.console.errors import KINDS_BY_HTTP_STATUS, ConsoleError, Problem
 from services.console.http_shell import HttpShell, error_response
 from services.console.metrics import ConsoleMetrics
@@ -40,7 +40,7 @@ def create_app(parts: Parts, metrics: ConsoleMetrics, *, admin_token: str, body_
         responses={"default": {"model": ErrorAnswer, "description": "Any error"}},
     )
     app.state.parts = parts
-    for module in (catalog_api, accounts_api, keys_api, route_api, usage_api, ledger_api):
+    for module in (catalog_api, accounts_api, keys_api, route_api, usage_api, ledger_api, users_api):
         app.include_router(module.router)
     app.add_api_route("/", _index, include_in_schema=False)
     app.add_api_route("/docs", _docs, include_in_schema=False, response_class=HTMLResponse)

@@ -19,12 +19,14 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lumen.platform.logging import request_id_var
+from services.console.auditing import actor_var
 from services.console.errors import RETRY_AFTER_S, ConsoleError, Unauthorized
 from services.console.metrics import ConsoleMetrics
 
 logger = logging.getLogger(__name__)
 
 ADMIN_PREFIX = "/admin/"
+ADMIN_TOKEN_ACTOR = "admin token"  # what the audit log calls who has it
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -60,6 +62,8 @@ class HttpShell:
                 refusal.headers["www-authenticate"] = "Bearer"
                 await refusal(scope, receive, send_with_id)
             else:
+                if scope["path"].startswith(ADMIN_PREFIX):
+                    actor_var.set(ADMIN_TOKEN_ACTOR)
                 await self._app(scope, self._limited(receive), send_with_id)
         except Exception:
             logger.exception("request failed", extra={"method": scope["method"], "path": scope["path"]})

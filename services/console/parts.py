@@ -23,6 +23,7 @@ class Parts:
     explanations: Explanations
     statements: Statements
     now_s: Callable[[], int]  # Unix seconds
+    public_url: str = ""  # of the console; empty: as the request came
 
 
 def _parts(request: Request) -> Parts:

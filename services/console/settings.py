@@ -25,6 +25,13 @@ class ConsoleSettings(ServiceSettings):
     billing_address: str = shared(_PREFIX, "billing_address")
     clickhouse_url: str = shared(_PREFIX, "clickhouse_url")
 
+    public_url: str = Field(
+        default="", description="of the console, for invitations' links; empty: as the request came"
+    )
+    api_url: str = Field(
+        default="http://127.0.0.1:7080", description="of the public API: shown on pages, called by the playground"
+    )
+
     call_timeout_s: float = Field(default=10.0, description="of one call to another service, and of one query")
     reconcile_timeout_s: float = Field(default=60.0, description="the proof reads everything")
     body_bytes_max: int = Field(default=4 * 1024 * 1024, description="of a request; a catalog is the largest")
