@@ -57,12 +57,20 @@ def stack_specs(layout: Layout) -> list[ProcessSpec]:
         _service(layout, "auth"),
         _service(layout, "router"),
         _service(layout, "billing"),
-        _service(layout, "console"),
+        _service(
+            layout,
+            "console",
+            {
+                "LUMEN_CONSOLE_API_URL": layout.url("edge"),
+                "LUMEN_CONSOLE_WEBHOOKS_ALLOW_PRIVATE": "true",  # a machine of one's own
+            },
+        ),
         _service(
             layout,
             "edge",
             {
                 "LUMEN_EDGE_STATE_DIR": str(data / "edge"),
+                "LUMEN_EDGE_CORS_ORIGINS": layout.url("console"),
                 "LUMEN_EDGE_SHUTDOWN_DRAIN_S_MAX": str(_EDGE_DRAIN_S),
             },
             stop_timeout_s=_EDGE_DRAIN_S + 10,

@@ -1,4 +1,4 @@
-"""The services behind the console: typed stubs, a deadline on every call, the request's id passed on, audited changes."""
+"""The services behind the console: typed stubs, deadlines, the request's id passed on, changes audited."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import uvicorn
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
 
 from lumen.platform.clickhouse import ClickHouse
 from lumen.platform.lifecycle import Lifecycle
@@ -22,6 +22,8 @@ from services.console.parts import Parts
 from services.console.settings import ConsoleSettings
 from services.console.statements import Statements
 from services.console.usage_queries import UsageQueries
+from services.console.web.queries import PageQueries
+from services.console.webhooks import AlertDeliveries
 
 _STOP_GRACE_S = 5
 
@@ -30,15 +32,17 @@ _STOP_GRACE_S = 5
 class Console:
     """Everything one process runs."""
 
-    app: FastAPI
+    app: ASGIApp
     backends: Backends
     clickhouse: ClickHouse
+    deliveries: AlertDeliveries
     registry: CollectorRegistry
 
     def readiness(self) -> dict[str, Callable[[], str | None]]:
         return {backend.name: backend.problem for backend in self.backends.all}
 
     async def close(self) -> None:
+        await self.deliveries.close()
         await self.backends.close()
         await self.clickhouse.close()
 
@@ -62,13 +66,23 @@ def build(settings: ConsoleSettings, *, now_s: Callable[[], int] = lambda: int(t
             Explanations(clickhouse),
             Statements(clickhouse),
             now_s,
+            PageQueries(clickhouse),
             settings.public_url.rstrip("/"),
+            settings.api_url.rstrip("/"),
+            settings.webhooks_allow_private,
         ),
         metrics,
         admin_token=settings.admin_token.get_secret_value(),
         body_bytes_max=settings.body_bytes_max,
     )
-    return Console(app, backends, clickhouse, registry)
+    deliveries = AlertDeliveries(
+        backends,
+        metrics,
+        interval_s=settings.alert_interval_s,
+        allows_private=settings.webhooks_allow_private,
+        now_s=now_s,
+    )
+    return Console(app, backends, clickhouse, deliveries, registry)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -96,12 +110,15 @@ async def serve(settings: ConsoleSettings, lifecycle: Lifecycle) -> None:
             access_log=False,
             lifespan="off",
             server_header=False,
+            proxy_headers=True,
+            forwarded_allow_ips=settings.trusted_proxies,
             timeout_graceful_shutdown=_STOP_GRACE_S,
         )
     )
     try:
         for backend in console.backends.all:
             lifecycle.spawn(backend.keep_connected(), name=f"console-{backend.name}")
+        lifecycle.spawn(console.deliveries.run(), name="console-alerts")
         serving = lifecycle.spawn(server.serve(sockets=[listener]), name="console-http")
         await lifecycle.stopping.wait()
         server.should_exit = True

@@ -34,6 +34,7 @@ ERRORS = {
     "unauthorized": ErrorKind(401),
     "sign_in_refused": ErrorKind(401),
     "session_not_found": ErrorKind(401),
+    "forbidden": ErrorKind(403),
     "not_found": ErrorKind(404),
     "method_not_allowed": ErrorKind(405),
     "conflict": ErrorKind(409),

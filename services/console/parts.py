@@ -12,6 +12,7 @@ from services.console.backends import Backends
 from services.console.explanations import Explanations
 from services.console.statements import Statements
 from services.console.usage_queries import UsageQueries
+from services.console.web.queries import PageQueries
 
 ADMIN_ROOT = "/admin/v1"
 
@@ -23,7 +24,10 @@ class Parts:
     explanations: Explanations
     statements: Statements
     now_s: Callable[[], int]  # Unix seconds
+    pages: PageQueries
     public_url: str = ""  # of the console; empty: as the request came
+    api_url: str = "http://127.0.0.1:7080"  # of the public API, without /v1
+    webhooks_allow_private: bool = False
 
 
 def _parts(request: Request) -> Parts:

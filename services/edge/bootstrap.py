@@ -156,7 +156,7 @@ def build(
                 settings,
             ),
             CountTokens(guard, admission, attempts, addresses, settings),
-            create_rest(admission, tables, addresses),
+            create_rest(admission, tables, addresses, settings.origins()),
         ),
         metrics=metrics,
         metering=metering,

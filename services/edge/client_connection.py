@@ -46,6 +46,7 @@ class ClientConnection:
         "extra_headers",
         "has_ended",
         "has_started",
+        "origin_headers",
         "request_id",
         "sent_at",
         "status",
@@ -58,6 +59,7 @@ class ClientConnection:
         self.request_id = request_id
         self.dialect = dialect
         self.extra_headers: Headers = []  # of the answer, besides those every answer has
+        self.origin_headers: Headers = []  # for a browser, see browser_origins
         self.has_started = False
         self.has_ended = False
         self.status = 0
@@ -162,8 +164,13 @@ class ClientConnection:
         """OpenAI's SDKs read `x-request-id`, Anthropic's `request-id`."""
         request_id = self.request_id.encode()
         if self.dialect is Dialect.ANTHROPIC_MESSAGES:
-            return [(b"x-request-id", request_id), (b"request-id", request_id), *self.extra_headers]
-        return [(b"x-request-id", request_id), *self.extra_headers]
+            return [
+                (b"x-request-id", request_id),
+                (b"request-id", request_id),
+                *self.extra_headers,
+                *self.origin_headers,
+            ]
+        return [(b"x-request-id", request_id), *self.extra_headers, *self.origin_headers]
 
 
 def _too_large(bytes_max: int) -> ApiError:

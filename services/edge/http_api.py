@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from lumen.protocols.dialects import CLIENT_DIALECTS, Dialect
 from lumen.protocols.errors import ApiError, ErrorKind, encode_error
 from services.edge.admission import Admission
+from services.edge.browser_origins import allow_origins
 from services.edge.client_address import ClientAddresses
 from services.edge.client_connection import Receive, Scope, Send
 from services.edge.count_tokens import CountTokens
@@ -49,9 +50,11 @@ class EdgeApp:
         await self._rest(scope, receive, send)
 
 
-def create_rest(admission: Admission, tables: RouteTables, addresses: ClientAddresses) -> FastAPI:
-    """Models, and the answers to what does not exist."""
+def create_rest(admission: Admission, tables: RouteTables, addresses: ClientAddresses, origins: list[str]) -> FastAPI:
+    """Models, and the answers to what does not exist. `origins`: whose pages may call from a browser."""
     app = FastAPI(title="Lumen", openapi_url=None, docs_url=None, redoc_url=None)
+
+    allow_origins(app, origins)
 
     async def authenticate(request: Request) -> ApiKey:
         head = RequestHead(request.scope, addresses)

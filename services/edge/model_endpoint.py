@@ -14,6 +14,7 @@ from services.edge.admission import Admission
 from services.edge.attempts import Attempts
 from services.edge.calls import Call
 from services.edge.client_address import ClientAddresses
+from services.edge.browser_origins import cors_headers
 from services.edge.client_connection import ClientConnection, ClientGone, Receive, Scope
 from services.edge.exchanges import AttemptFailed, Exchange
 from services.edge.holds import plan_hold
@@ -61,11 +62,14 @@ class ModelEndpoint:
         self._metrics = metrics
         self._routing_metrics = routing_metrics
         self._settings = settings
+        self._cors_origins = frozenset(origin.encode() for origin in settings.origins())
 
     async def serve(self, dialect: Dialect, scope: Scope, receive: Receive) -> None:
         started = time.monotonic()
         client = ClientConnection(scope, receive, new_request_id(), dialect)
         head = RequestHead(scope, self._addresses)
+        if self._cors_origins and head.fields.get(b"origin") in self._cors_origins:
+            client.origin_headers = cors_headers(head.fields[b"origin"])
         await self._guard.serve(client, dialect.value, started, self._serve(client, head, started))
 
     async def _serve(self, client: ClientConnection, head: RequestHead, started: float) -> None:

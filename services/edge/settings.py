@@ -26,6 +26,9 @@ class EdgeSettings(ServiceSettings):
     auth_address: str = shared(_PREFIX, "auth_address")
     router_address: str = shared(_PREFIX, "router_address")
 
+    cors_origins: str = Field(
+        default="", description="origins, by commas, whose pages may call the API: the console's, for its playground"
+    )
     body_bytes_max: int = 32 * 1024 * 1024
     body_read_s_max: float = 60.0
     header_bytes_max: int = 64 * 1024
@@ -53,3 +56,7 @@ class EdgeSettings(ServiceSettings):
     rpc_timeout_s: float = 2.0
     shutdown_drain_s_max: float = Field(default=3600.0, description="open streams may take this long after SIGTERM")
     trusted_proxies: str = Field(default="", description="addresses whose X-Forwarded-For is believed, comma-separated")
+
+    def origins(self) -> list[str]:
+        """`cors_origins` one by one."""
+        return [origin.strip().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip()]
