@@ -105,7 +105,7 @@ async def apply_catalog(api: AdminApi, catalog: Path, layout: Layout) -> None:
 
 
 async def create_demo(api: AdminApi, password: str) -> dict[str, str]:
-    """The demo account with its credit and a key, as `<state-dir>/env` exports them; and who signs in to the console."""
+    """The demo account with its credit and a key, as `<state-dir>/env` exports them; and the console's demo users."""
     account = await api.ensure_account(DEMO_ACCOUNT)
     await api.credit(account, _DEMO_CREDIT_USD, f"demo-{account}")
     secret = await api.create_key(account, "default", "demo")

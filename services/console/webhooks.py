@@ -2,8 +2,8 @@
 
 Each round compares the balance of every account that has an alert with its threshold. Below it, the alert is claimed
 by compare-and-set in auth (armed -> delivering), so one replica delivers; a claim that its holder did not live to
-finish expires. A delivery is tried a bounded number of times with growing, jittered pauses, then given up (failed), visibly.
-Above the threshold again it is armed again. At least once: `id` is the same for every try of one alert.
+finish expires. A delivery is tried a bounded number of times with growing, jittered pauses, then given up (failed),
+visibly. Above the threshold again it is armed again. At least once: `id` is the same for every try of one alert.
 """
 
 from __future__ import annotations

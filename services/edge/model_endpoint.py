@@ -12,9 +12,9 @@ from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.peek import Peek
 from services.edge.admission import Admission
 from services.edge.attempts import Attempts
+from services.edge.browser_origins import cors_headers
 from services.edge.calls import Call
 from services.edge.client_address import ClientAddresses
-from services.edge.browser_origins import cors_headers
 from services.edge.client_connection import ClientConnection, ClientGone, Receive, Scope
 from services.edge.exchanges import AttemptFailed, Exchange
 from services.edge.holds import plan_hold

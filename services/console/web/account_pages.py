@@ -14,7 +14,7 @@ from protos import billing_pb2, router_pb2
 from services.console.errors import ConsoleError
 from services.console.parts import Parts
 from services.console.web.charts import Chart, stacked
-from services.console.web.figures import days_left_tenths, usd
+from services.console.web.figures import days_left_tenths, usd_scale
 from services.console.web.pages import pages_of
 from services.console.web.periods import Period, period, short_label
 from services.console.web.price_lists import GroupRow, price_lists
@@ -101,7 +101,7 @@ async def cost_chart(parts: Parts, who: Visitor, account_id: str, shown: Period)
     series: dict[str, dict[str, int]] = {}
     for point in points:
         series.setdefault(point.name, {})[shown.label(point.at_s)] = point.figure
-    return stacked(shown.labels, series, say=usd, other=who.say("other"), short=short_label)
+    return stacked(shown.labels, series, scale=usd_scale, other=who.say("other"), short=short_label)
 
 
 async def live_catalog(parts: Parts) -> tuple[Catalog, int]:

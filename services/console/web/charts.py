@@ -38,6 +38,7 @@ class Chart:
     x_ticks: list[Tick]
     rows: list[tuple[str, list[int]]]  # label -> a figure per name
     total: int
+    say: Callable[[int], str]
     left: int = _LEFT
     right: int = WIDTH
     base: int = HEIGHT - _BOTTOM
@@ -47,11 +48,12 @@ def stacked(
     labels: Sequence[str],
     series: Mapping[str, Mapping[str, int]],
     *,
-    say: Callable[[int], str],
+    scale: Callable[[int], Callable[[int], str]],
     other: str,
     short: Callable[[str], str] = lambda label: label,
 ) -> Chart:
-    """`series`: name -> label -> figure (missing: 0), figures not negative. The largest names, then `other`."""
+    """`series`: name -> label -> figure (missing: 0), figures not negative. The largest names, then `other`.
+    `scale`: given the largest sum, how to say a figure."""
     totals = {name: sum(figures.values()) for name, figures in series.items()}
     ranked = sorted(totals, key=lambda name: (-totals[name], name))
     names = ranked[:SERIES_MAX]
@@ -60,7 +62,9 @@ def stacked(
         names = [*names, other]
         for label in labels:
             figures[label].append(sum(series[name].get(label, 0) for name in ranked[SERIES_MAX:]))
-    top = _ceiling(max((sum(row) for row in figures.values()), default=0))
+    highest = max((sum(row) for row in figures.values()), default=0)
+    say = scale(highest)
+    top = _ceiling(highest)
     plot = HEIGHT - _BOTTOM - _TOP
     slot = (WIDTH - _LEFT) / max(1, len(labels))
     bars: list[Bar] = []
@@ -86,6 +90,7 @@ def stacked(
         ],
         rows=[(label, figures[label]) for label in labels],
         total=sum(totals.values()),
+        say=say,
     )
 
 

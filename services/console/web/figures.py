@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
@@ -25,6 +26,12 @@ def usd(nanousd: int, digits: int = 2) -> str:
         return f"{sign}<$0.{'0' * (digits - 1)}1"
     whole, fraction = divmod(rounded, 10**digits)
     return f"{sign}${whole:,}.{fraction:0{digits}d}"
+
+
+def usd_scale(nanousd: int) -> Callable[[int], str]:
+    """`usd` with as many digits as amounts of this size need to differ: for a chart's axis and bars."""
+    digits = 2 if nanousd >= _NANO else 4 if nanousd >= _NANO // 100 else 6
+    return lambda amount: usd(amount, digits) if amount else "$0"
 
 
 def money(nanousd: int, digits: int = 2) -> Markup:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from protos import auth_pb2
 from services.console.web.account_pages import statement_page
 from services.console.web.charts import stacked
-from services.console.web.figures import usd
+from services.console.web.figures import usd_scale
 from services.console.web.pages import pages_of
 from services.console.web.periods import DAYS, period, short_label
 from services.console.web.queries import By
@@ -42,7 +42,7 @@ async def margins(request: Request, who: Finance, days: int = 30, by: str = "mod
         "finance.html",
         rows=[(names.get(name, name), *figures) for name, *figures in rows],
         total=[sum(column) for column in zip(*(row[1:] for row in rows), strict=True)] or [0, 0, 0],
-        chart=stacked(shown.labels, series, say=usd, other=who.say("other"), short=short_label),
+        chart=stacked(shown.labels, series, scale=usd_scale, other=who.say("other"), short=short_label),
         period=shown,
         days_offered=DAYS,
         by=by,

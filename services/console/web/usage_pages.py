@@ -13,7 +13,7 @@ from services.console.errors import ConsoleError
 from services.console.explanations import ExplanationView
 from services.console.parts import Parts
 from services.console.web.charts import stacked
-from services.console.web.figures import compact, grouped, usd
+from services.console.web.figures import compact, usd_scale
 from services.console.web.pages import pages_of
 from services.console.web.periods import DAYS, period, short_label
 from services.console.web.queries import By, LogFilter, Measure, parse_cursor
@@ -52,7 +52,7 @@ async def usage(
         chart=stacked(
             shown.labels,
             series,
-            say=usd if measure == "cost" else compact,
+            scale=usd_scale if measure == "cost" else lambda _: compact,
             other=who.say("other"),
             short=short_label,
         ),
@@ -63,7 +63,6 @@ async def usage(
         days_offered=DAYS,
         by=by,
         measure=measure,
-        say=usd if measure == "cost" else grouped,
     )
 
 
