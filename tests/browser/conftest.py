@@ -6,6 +6,7 @@ tests of the same process must find none.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ class People:
     customer: Customer
     emails: dict[str, str]
     request_ids: list[str]
+    revision: int  # of the catalog, with a change to look at
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,10 @@ def people(stack: Stack) -> People:
         stack.admin("POST", "/users", {"email": email, "role": role, "account": account, "password": PASSWORD})
     request_ids = [ask(stack, customer.key, model) for model in ("claude-opus-4-8", "gpt-5.5", "deepseek-v4-pro")]
     until(lambda: len(stack.admin("GET", "/usage/requests", account=customer.account)["requests"]) == 3, "3 are posted")
-    return People(customer, emails, request_ids)
+    catalog = stack.admin("GET", "/catalog")["catalog"]
+    catalog["models"][0]["name"] += " (renamed)"
+    order = {"content": json.dumps(catalog), "source_name": "browser-tests", "note": "a model renamed"}
+    return People(customer, emails, request_ids, stack.admin("POST", "/catalog", order)["revision"])
 
 
 @pytest.fixture

@@ -68,9 +68,10 @@ class Console:
         """A screenshot of the whole page, to be looked at."""
         self.page.screenshot(path=str(self._artifacts / f"{name}.png"), full_page=True)
 
-    def serious_findings(self) -> list[str]:
-        """axe-core's, of this page as it is."""
-        found = Axe().run(self.page).response["violations"]
+    def serious_findings(self, rules: list[str] | None = None) -> list[str]:
+        """axe-core's, of this page as it is; `rules`: these only."""
+        options = {"runOnly": rules} if rules else None
+        found = Axe().run(self.page, options=options).response["violations"]
         return [
             f"{self.path}: {each['id']}: {[node['html'][:120] for node in each['nodes'][:3]]}"
             for each in found

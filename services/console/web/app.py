@@ -31,7 +31,7 @@ from services.console.web.assets import asset_paths, assets_router, load_assets
 from services.console.web.pages import PageHeaders, Pages, create_environment, go_to, pages_of
 from services.console.web.visitors import SIGN_IN_PATH, SignInNeeded, visitor
 
-_MODULES = (
+PAGE_MODULES = (
     sign_in_pages,
     account_pages,
     key_pages,
@@ -55,7 +55,7 @@ def create_web(parts: Parts, openapi: Callable[[], dict[str, Any]]) -> ASGIApp:
     app.state.parts = parts
     app.state.admin_openapi = openapi
     app.state.pages = Pages(create_environment(asset_paths(assets)))
-    for module in _MODULES:
+    for module in PAGE_MODULES:
         app.include_router(module.router)
     app.include_router(assets_router(assets))
     app.add_exception_handler(SignInNeeded, _sign_in_needed)

@@ -13,7 +13,7 @@ _NAMED = {"models": "code", "groups": "name", "channels": "name"}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`before` empty: added; `after` empty: removed."""
+    """`before` empty: added; `after` empty: removed. `field` empty: the whole object."""
 
     part: str  # models, groups, channels
     name: str
@@ -29,8 +29,10 @@ def catalog_diff(before: dict[str, Any], after: dict[str, Any]) -> list[Line]:
         old = {str(each[key]): each for each in before.get(part, ())}
         new = {str(each[key]): each for each in after.get(part, ())}
         for name in sorted(old.keys() | new.keys()):
-            was = dict(_flat(old[name])) if name in old else {}
-            is_ = dict(_flat(new[name])) if name in new else {}
+            if name not in old or name not in new:
+                lines.append(Line(part, name, "", _compact(old.get(name)), _compact(new.get(name))))
+                continue
+            was, is_ = dict(_flat(old[name])), dict(_flat(new[name]))
             lines += [
                 Line(part, name, field, was.get(field, ""), is_.get(field, ""))
                 for field in sorted(was.keys() | is_.keys())
@@ -39,6 +41,14 @@ def catalog_diff(before: dict[str, Any], after: dict[str, Any]) -> list[Line]:
             if len(lines) >= LINES_MAX:
                 return lines[:LINES_MAX]
     return lines
+
+
+def _compact(value: Any) -> str:
+    """A whole object, without what is empty or not set."""
+    if value is None:
+        return ""
+    said = {key: each for key, each in value.items() if each not in (None, "", [], {}, False)}
+    return json.dumps(said, ensure_ascii=False)
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

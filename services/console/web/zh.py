@@ -364,6 +364,7 @@ ZH: dict[str, str] = {
     "active": "可用",
     "adjustment": "调整",
     "all": "全部",
+    "all of it": "整项",
     "all models": "所有模型",
     "all of the group": "分组内全部",
     "also": "别名",
