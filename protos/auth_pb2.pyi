@@ -480,3 +480,231 @@ class AuthenticateAdminTokenResponse(_message.Message):
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     token: AdminToken
     def __init__(self, token: _Optional[_Union[AdminToken, _Mapping]] = ...) -> None: ...
+
+class User(_message.Message):
+    __slots__ = ("id", "email", "role", "account_id", "status", "created_at_s", "invitation_expires_at_s")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    EMAIL_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    INVITATION_EXPIRES_AT_S_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    email: str
+    role: str
+    account_id: str
+    status: str
+    created_at_s: int
+    invitation_expires_at_s: int
+    def __init__(self, id: _Optional[str] = ..., email: _Optional[str] = ..., role: _Optional[str] = ..., account_id: _Optional[str] = ..., status: _Optional[str] = ..., created_at_s: _Optional[int] = ..., invitation_expires_at_s: _Optional[int] = ...) -> None: ...
+
+class CreateUserRequest(_message.Message):
+    __slots__ = ("email", "role", "account_id", "password")
+    EMAIL_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    email: str
+    role: str
+    account_id: str
+    password: str
+    def __init__(self, email: _Optional[str] = ..., role: _Optional[str] = ..., account_id: _Optional[str] = ..., password: _Optional[str] = ...) -> None: ...
+
+class InviteUserRequest(_message.Message):
+    __slots__ = ("id_or_email",)
+    ID_OR_EMAIL_FIELD_NUMBER: _ClassVar[int]
+    id_or_email: str
+    def __init__(self, id_or_email: _Optional[str] = ...) -> None: ...
+
+class UserWithInvitation(_message.Message):
+    __slots__ = ("user", "invitation_token")
+    USER_FIELD_NUMBER: _ClassVar[int]
+    INVITATION_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    user: User
+    invitation_token: str
+    def __init__(self, user: _Optional[_Union[User, _Mapping]] = ..., invitation_token: _Optional[str] = ...) -> None: ...
+
+class GetUserRequest(_message.Message):
+    __slots__ = ("id_or_email",)
+    ID_OR_EMAIL_FIELD_NUMBER: _ClassVar[int]
+    id_or_email: str
+    def __init__(self, id_or_email: _Optional[str] = ...) -> None: ...
+
+class ListUsersRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListUsersResponse(_message.Message):
+    __slots__ = ("users",)
+    USERS_FIELD_NUMBER: _ClassVar[int]
+    users: _containers.RepeatedCompositeFieldContainer[User]
+    def __init__(self, users: _Optional[_Iterable[_Union[User, _Mapping]]] = ...) -> None: ...
+
+class SetUserStatusRequest(_message.Message):
+    __slots__ = ("id_or_email", "status")
+    ID_OR_EMAIL_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    id_or_email: str
+    status: str
+    def __init__(self, id_or_email: _Optional[str] = ..., status: _Optional[str] = ...) -> None: ...
+
+class ShowInvitationRequest(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
+
+class AcceptInvitationRequest(_message.Message):
+    __slots__ = ("token", "password")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    password: str
+    def __init__(self, token: _Optional[str] = ..., password: _Optional[str] = ...) -> None: ...
+
+class SignInRequest(_message.Message):
+    __slots__ = ("email", "password", "address")
+    EMAIL_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    email: str
+    password: str
+    address: str
+    def __init__(self, email: _Optional[str] = ..., password: _Optional[str] = ..., address: _Optional[str] = ...) -> None: ...
+
+class Session(_message.Message):
+    __slots__ = ("user", "token", "expires_at_s")
+    USER_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_S_FIELD_NUMBER: _ClassVar[int]
+    user: User
+    token: str
+    expires_at_s: int
+    def __init__(self, user: _Optional[_Union[User, _Mapping]] = ..., token: _Optional[str] = ..., expires_at_s: _Optional[int] = ...) -> None: ...
+
+class GetSessionRequest(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
+
+class SignOutRequest(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
+
+class SignOutResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ChangePasswordRequest(_message.Message):
+    __slots__ = ("token", "current_password", "new_password")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    NEW_PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    current_password: str
+    new_password: str
+    def __init__(self, token: _Optional[str] = ..., current_password: _Optional[str] = ..., new_password: _Optional[str] = ...) -> None: ...
+
+class AuditEntry(_message.Message):
+    __slots__ = ("sequence", "at_us", "actor", "action", "target", "account_id", "before_json", "after_json", "outcome", "request_id")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_JSON_FIELD_NUMBER: _ClassVar[int]
+    AFTER_JSON_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    at_us: int
+    actor: str
+    action: str
+    target: str
+    account_id: str
+    before_json: str
+    after_json: str
+    outcome: str
+    request_id: str
+    def __init__(self, sequence: _Optional[int] = ..., at_us: _Optional[int] = ..., actor: _Optional[str] = ..., action: _Optional[str] = ..., target: _Optional[str] = ..., account_id: _Optional[str] = ..., before_json: _Optional[str] = ..., after_json: _Optional[str] = ..., outcome: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ListAuditRequest(_message.Message):
+    __slots__ = ("before_sequence", "limit")
+    BEFORE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    before_sequence: int
+    limit: int
+    def __init__(self, before_sequence: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class AuditEntries(_message.Message):
+    __slots__ = ("entries",)
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[AuditEntry]
+    def __init__(self, entries: _Optional[_Iterable[_Union[AuditEntry, _Mapping]]] = ...) -> None: ...
+
+class AlertSetting(_message.Message):
+    __slots__ = ("account_id", "url", "threshold_nanousd", "secret", "state", "changed_at_s", "detail", "revision", "claimed_until_s")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    CLAIMED_UNTIL_S_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    url: str
+    threshold_nanousd: int
+    secret: str
+    state: str
+    changed_at_s: int
+    detail: str
+    revision: int
+    claimed_until_s: int
+    def __init__(self, account_id: _Optional[str] = ..., url: _Optional[str] = ..., threshold_nanousd: _Optional[int] = ..., secret: _Optional[str] = ..., state: _Optional[str] = ..., changed_at_s: _Optional[int] = ..., detail: _Optional[str] = ..., revision: _Optional[int] = ..., claimed_until_s: _Optional[int] = ...) -> None: ...
+
+class SetAlertRequest(_message.Message):
+    __slots__ = ("account_id", "url", "threshold_nanousd")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_NANOUSD_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    url: str
+    threshold_nanousd: int
+    def __init__(self, account_id: _Optional[str] = ..., url: _Optional[str] = ..., threshold_nanousd: _Optional[int] = ...) -> None: ...
+
+class GetAlertRequest(_message.Message):
+    __slots__ = ("account_id",)
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    def __init__(self, account_id: _Optional[str] = ...) -> None: ...
+
+class ListAlertsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class AlertSettings(_message.Message):
+    __slots__ = ("alerts",)
+    ALERTS_FIELD_NUMBER: _ClassVar[int]
+    alerts: _containers.RepeatedCompositeFieldContainer[AlertSetting]
+    def __init__(self, alerts: _Optional[_Iterable[_Union[AlertSetting, _Mapping]]] = ...) -> None: ...
+
+class MoveAlertRequest(_message.Message):
+    __slots__ = ("account_id", "revision", "state", "detail", "claimed_until_s")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    CLAIMED_UNTIL_S_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    revision: int
+    state: str
+    detail: str
+    claimed_until_s: int
+    def __init__(self, account_id: _Optional[str] = ..., revision: _Optional[int] = ..., state: _Optional[str] = ..., detail: _Optional[str] = ..., claimed_until_s: _Optional[int] = ...) -> None: ...

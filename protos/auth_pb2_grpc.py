@@ -884,3 +884,821 @@ class AdminTokens:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class UsersStub:
+    """Missing associated documentation comment in .proto file."""
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.CreateUser = channel.unary_unary(
+                '/lumen.auth.v1.Users/CreateUser',
+                request_serializer=protos_dot_auth__pb2.CreateUserRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.UserWithInvitation.FromString,
+                _registered_method=True)
+        self.InviteUser = channel.unary_unary(
+                '/lumen.auth.v1.Users/InviteUser',
+                request_serializer=protos_dot_auth__pb2.InviteUserRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.UserWithInvitation.FromString,
+                _registered_method=True)
+        self.GetUser = channel.unary_unary(
+                '/lumen.auth.v1.Users/GetUser',
+                request_serializer=protos_dot_auth__pb2.GetUserRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.User.FromString,
+                _registered_method=True)
+        self.ListUsers = channel.unary_unary(
+                '/lumen.auth.v1.Users/ListUsers',
+                request_serializer=protos_dot_auth__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.ListUsersResponse.FromString,
+                _registered_method=True)
+        self.SetUserStatus = channel.unary_unary(
+                '/lumen.auth.v1.Users/SetUserStatus',
+                request_serializer=protos_dot_auth__pb2.SetUserStatusRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.User.FromString,
+                _registered_method=True)
+        self.ShowInvitation = channel.unary_unary(
+                '/lumen.auth.v1.Users/ShowInvitation',
+                request_serializer=protos_dot_auth__pb2.ShowInvitationRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.User.FromString,
+                _registered_method=True)
+        self.AcceptInvitation = channel.unary_unary(
+                '/lumen.auth.v1.Users/AcceptInvitation',
+                request_serializer=protos_dot_auth__pb2.AcceptInvitationRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.User.FromString,
+                _registered_method=True)
+        self.SignIn = channel.unary_unary(
+                '/lumen.auth.v1.Users/SignIn',
+                request_serializer=protos_dot_auth__pb2.SignInRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.Session.FromString,
+                _registered_method=True)
+        self.GetSession = channel.unary_unary(
+                '/lumen.auth.v1.Users/GetSession',
+                request_serializer=protos_dot_auth__pb2.GetSessionRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.Session.FromString,
+                _registered_method=True)
+        self.SignOut = channel.unary_unary(
+                '/lumen.auth.v1.Users/SignOut',
+                request_serializer=protos_dot_auth__pb2.SignOutRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.SignOutResponse.FromString,
+                _registered_method=True)
+        self.ChangePassword = channel.unary_unary(
+                '/lumen.auth.v1.Users/ChangePassword',
+                request_serializer=protos_dot_auth__pb2.ChangePasswordRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.Session.FromString,
+                _registered_method=True)
+
+
+class UsersServicer:
+    """Missing associated documentation comment in .proto file."""
+
+    def CreateUser(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InviteUser(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUser(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsers(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetUserStatus(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowInvitation(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcceptInvitation(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SignIn(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSession(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SignOut(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangePassword(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_UsersServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'CreateUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateUser,
+                    request_deserializer=protos_dot_auth__pb2.CreateUserRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.UserWithInvitation.SerializeToString,
+            ),
+            'InviteUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.InviteUser,
+                    request_deserializer=protos_dot_auth__pb2.InviteUserRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.UserWithInvitation.SerializeToString,
+            ),
+            'GetUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUser,
+                    request_deserializer=protos_dot_auth__pb2.GetUserRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.User.SerializeToString,
+            ),
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=protos_dot_auth__pb2.ListUsersRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.ListUsersResponse.SerializeToString,
+            ),
+            'SetUserStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetUserStatus,
+                    request_deserializer=protos_dot_auth__pb2.SetUserStatusRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.User.SerializeToString,
+            ),
+            'ShowInvitation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowInvitation,
+                    request_deserializer=protos_dot_auth__pb2.ShowInvitationRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.User.SerializeToString,
+            ),
+            'AcceptInvitation': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcceptInvitation,
+                    request_deserializer=protos_dot_auth__pb2.AcceptInvitationRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.User.SerializeToString,
+            ),
+            'SignIn': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignIn,
+                    request_deserializer=protos_dot_auth__pb2.SignInRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.Session.SerializeToString,
+            ),
+            'GetSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSession,
+                    request_deserializer=protos_dot_auth__pb2.GetSessionRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.Session.SerializeToString,
+            ),
+            'SignOut': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignOut,
+                    request_deserializer=protos_dot_auth__pb2.SignOutRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.SignOutResponse.SerializeToString,
+            ),
+            'ChangePassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePassword,
+                    request_deserializer=protos_dot_auth__pb2.ChangePasswordRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.Session.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'lumen.auth.v1.Users', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('lumen.auth.v1.Users', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Users:
+    """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def CreateUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Users/CreateUser',
+            protos_dot_auth__pb2.CreateUserRequest.SerializeToString,
+            protos_dot_auth__pb2.UserWithInvitation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InviteUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Users/InviteUser',
+            protos_dot_auth__pb2.InviteUserRequest.SerializeToString,
+            protos_dot_auth__pb2.UserWithInvitation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Users/GetUser',
+            protos_dot_auth__pb2.GetUserRequest.SerializeToString,
+            protos_dot_auth__pb2.User.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Users/ListUsers',
+            protos_dot_auth__pb2.ListUsersRequest.SerializeToString,
+            protos_dot_auth__pb2.ListUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetUserStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Users/SetUserStatus',
+            protos_dot_auth__pb2.SetUserStatusRequest.SerializeToString,
+            protos_dot_auth__pb2.User.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowInvitation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Users/ShowInvitation',
+            protos_dot_auth__pb2.ShowInvitationRequest.SerializeToString,
+            protos_dot_auth__pb2.User.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcceptInvitation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Users/AcceptInvitation',
+            protos_dot_auth__pb2.AcceptInvitationRequest.SerializeToString,
+            protos_dot_auth__pb2.User.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SignIn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Users/SignIn',
+            protos_dot_auth__pb2.SignInRequest.SerializeToString,
+            protos_dot_auth__pb2.Session.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Users/GetSession',
+            protos_dot_auth__pb2.GetSessionRequest.SerializeToString,
+            protos_dot_auth__pb2.Session.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SignOut(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Users/SignOut',
+            protos_dot_auth__pb2.SignOutRequest.SerializeToString,
+            protos_dot_auth__pb2.SignOutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangePassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Users/ChangePassword',
+            protos_dot_auth__pb2.ChangePasswordRequest.SerializeToString,
+            protos_dot_auth__pb2.Session.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class AuditStub:
+    """Missing associated documentation comment in .proto file."""
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Append = channel.unary_unary(
+                '/lumen.auth.v1.Audit/Append',
+                request_serializer=protos_dot_auth__pb2.AuditEntry.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.AuditEntry.FromString,
+                _registered_method=True)
+        self.List = channel.unary_unary(
+                '/lumen.auth.v1.Audit/List',
+                request_serializer=protos_dot_auth__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.AuditEntries.FromString,
+                _registered_method=True)
+
+
+class AuditServicer:
+    """Missing associated documentation comment in .proto file."""
+
+    def Append(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def List(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_AuditServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Append': grpc.unary_unary_rpc_method_handler(
+                    servicer.Append,
+                    request_deserializer=protos_dot_auth__pb2.AuditEntry.FromString,
+                    response_serializer=protos_dot_auth__pb2.AuditEntry.SerializeToString,
+            ),
+            'List': grpc.unary_unary_rpc_method_handler(
+                    servicer.List,
+                    request_deserializer=protos_dot_auth__pb2.ListAuditRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.AuditEntries.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'lumen.auth.v1.Audit', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('lumen.auth.v1.Audit', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Audit:
+    """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def Append(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Audit/Append',
+            protos_dot_auth__pb2.AuditEntry.SerializeToString,
+            protos_dot_auth__pb2.AuditEntry.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def List(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Audit/List',
+            protos_dot_auth__pb2.ListAuditRequest.SerializeToString,
+            protos_dot_auth__pb2.AuditEntries.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class AlertsStub:
+    """Missing associated documentation comment in .proto file."""
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.SetAlert = channel.unary_unary(
+                '/lumen.auth.v1.Alerts/SetAlert',
+                request_serializer=protos_dot_auth__pb2.SetAlertRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.AlertSetting.FromString,
+                _registered_method=True)
+        self.GetAlert = channel.unary_unary(
+                '/lumen.auth.v1.Alerts/GetAlert',
+                request_serializer=protos_dot_auth__pb2.GetAlertRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.AlertSetting.FromString,
+                _registered_method=True)
+        self.ListAlerts = channel.unary_unary(
+                '/lumen.auth.v1.Alerts/ListAlerts',
+                request_serializer=protos_dot_auth__pb2.ListAlertsRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.AlertSettings.FromString,
+                _registered_method=True)
+        self.MoveAlert = channel.unary_unary(
+                '/lumen.auth.v1.Alerts/MoveAlert',
+                request_serializer=protos_dot_auth__pb2.MoveAlertRequest.SerializeToString,
+                response_deserializer=protos_dot_auth__pb2.AlertSetting.FromString,
+                _registered_method=True)
+
+
+class AlertsServicer:
+    """Missing associated documentation comment in .proto file."""
+
+    def SetAlert(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAlert(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAlerts(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MoveAlert(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_AlertsServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'SetAlert': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAlert,
+                    request_deserializer=protos_dot_auth__pb2.SetAlertRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.AlertSetting.SerializeToString,
+            ),
+            'GetAlert': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAlert,
+                    request_deserializer=protos_dot_auth__pb2.GetAlertRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.AlertSetting.SerializeToString,
+            ),
+            'ListAlerts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAlerts,
+                    request_deserializer=protos_dot_auth__pb2.ListAlertsRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.AlertSettings.SerializeToString,
+            ),
+            'MoveAlert': grpc.unary_unary_rpc_method_handler(
+                    servicer.MoveAlert,
+                    request_deserializer=protos_dot_auth__pb2.MoveAlertRequest.FromString,
+                    response_serializer=protos_dot_auth__pb2.AlertSetting.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'lumen.auth.v1.Alerts', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('lumen.auth.v1.Alerts', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Alerts:
+    """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def SetAlert(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Alerts/SetAlert',
+            protos_dot_auth__pb2.SetAlertRequest.SerializeToString,
+            protos_dot_auth__pb2.AlertSetting.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAlert(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Alerts/GetAlert',
+            protos_dot_auth__pb2.GetAlertRequest.SerializeToString,
+            protos_dot_auth__pb2.AlertSetting.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAlerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Alerts/ListAlerts',
+            protos_dot_auth__pb2.ListAlertsRequest.SerializeToString,
+            protos_dot_auth__pb2.AlertSettings.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MoveAlert(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lumen.auth.v1.Alerts/MoveAlert',
+            protos_dot_auth__pb2.MoveAlertRequest.SerializeToString,
+            protos_dot_auth__pb2.AlertSetting.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

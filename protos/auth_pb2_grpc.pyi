@@ -228,3 +228,195 @@ class AdminTokensServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_auth_pb2.AuthenticateAdminTokenResponse, _abc.Awaitable[_auth_pb2.AuthenticateAdminTokenResponse]]: ...
 
 def add_AdminTokensServicer_to_server(servicer: AdminTokensServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class UsersStub:
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> UsersAsyncStub: ...
+    CreateUser: _grpc.UnaryUnaryMultiCallable[_auth_pb2.CreateUserRequest, _auth_pb2.UserWithInvitation]
+    InviteUser: _grpc.UnaryUnaryMultiCallable[_auth_pb2.InviteUserRequest, _auth_pb2.UserWithInvitation]
+    GetUser: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetUserRequest, _auth_pb2.User]
+    ListUsers: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListUsersRequest, _auth_pb2.ListUsersResponse]
+    SetUserStatus: _grpc.UnaryUnaryMultiCallable[_auth_pb2.SetUserStatusRequest, _auth_pb2.User]
+    ShowInvitation: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ShowInvitationRequest, _auth_pb2.User]
+    AcceptInvitation: _grpc.UnaryUnaryMultiCallable[_auth_pb2.AcceptInvitationRequest, _auth_pb2.User]
+    SignIn: _grpc.UnaryUnaryMultiCallable[_auth_pb2.SignInRequest, _auth_pb2.Session]
+    GetSession: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetSessionRequest, _auth_pb2.Session]
+    SignOut: _grpc.UnaryUnaryMultiCallable[_auth_pb2.SignOutRequest, _auth_pb2.SignOutResponse]
+    ChangePassword: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ChangePasswordRequest, _auth_pb2.Session]
+
+@_typing.type_check_only
+class UsersAsyncStub(UsersStub):
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateUser: _aio.UnaryUnaryMultiCallable[_auth_pb2.CreateUserRequest, _auth_pb2.UserWithInvitation]  # type: ignore[assignment]
+    InviteUser: _aio.UnaryUnaryMultiCallable[_auth_pb2.InviteUserRequest, _auth_pb2.UserWithInvitation]  # type: ignore[assignment]
+    GetUser: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetUserRequest, _auth_pb2.User]  # type: ignore[assignment]
+    ListUsers: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListUsersRequest, _auth_pb2.ListUsersResponse]  # type: ignore[assignment]
+    SetUserStatus: _aio.UnaryUnaryMultiCallable[_auth_pb2.SetUserStatusRequest, _auth_pb2.User]  # type: ignore[assignment]
+    ShowInvitation: _aio.UnaryUnaryMultiCallable[_auth_pb2.ShowInvitationRequest, _auth_pb2.User]  # type: ignore[assignment]
+    AcceptInvitation: _aio.UnaryUnaryMultiCallable[_auth_pb2.AcceptInvitationRequest, _auth_pb2.User]  # type: ignore[assignment]
+    SignIn: _aio.UnaryUnaryMultiCallable[_auth_pb2.SignInRequest, _auth_pb2.Session]  # type: ignore[assignment]
+    GetSession: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetSessionRequest, _auth_pb2.Session]  # type: ignore[assignment]
+    SignOut: _aio.UnaryUnaryMultiCallable[_auth_pb2.SignOutRequest, _auth_pb2.SignOutResponse]  # type: ignore[assignment]
+    ChangePassword: _aio.UnaryUnaryMultiCallable[_auth_pb2.ChangePasswordRequest, _auth_pb2.Session]  # type: ignore[assignment]
+
+class UsersServicer(metaclass=_abc_1.ABCMeta):
+    @_abc_1.abstractmethod
+    def CreateUser(
+        self,
+        request: _auth_pb2.CreateUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.UserWithInvitation, _abc.Awaitable[_auth_pb2.UserWithInvitation]]: ...
+
+    @_abc_1.abstractmethod
+    def InviteUser(
+        self,
+        request: _auth_pb2.InviteUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.UserWithInvitation, _abc.Awaitable[_auth_pb2.UserWithInvitation]]: ...
+
+    @_abc_1.abstractmethod
+    def GetUser(
+        self,
+        request: _auth_pb2.GetUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.User, _abc.Awaitable[_auth_pb2.User]]: ...
+
+    @_abc_1.abstractmethod
+    def ListUsers(
+        self,
+        request: _auth_pb2.ListUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ListUsersResponse, _abc.Awaitable[_auth_pb2.ListUsersResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SetUserStatus(
+        self,
+        request: _auth_pb2.SetUserStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.User, _abc.Awaitable[_auth_pb2.User]]: ...
+
+    @_abc_1.abstractmethod
+    def ShowInvitation(
+        self,
+        request: _auth_pb2.ShowInvitationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.User, _abc.Awaitable[_auth_pb2.User]]: ...
+
+    @_abc_1.abstractmethod
+    def AcceptInvitation(
+        self,
+        request: _auth_pb2.AcceptInvitationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.User, _abc.Awaitable[_auth_pb2.User]]: ...
+
+    @_abc_1.abstractmethod
+    def SignIn(
+        self,
+        request: _auth_pb2.SignInRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.Session, _abc.Awaitable[_auth_pb2.Session]]: ...
+
+    @_abc_1.abstractmethod
+    def GetSession(
+        self,
+        request: _auth_pb2.GetSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.Session, _abc.Awaitable[_auth_pb2.Session]]: ...
+
+    @_abc_1.abstractmethod
+    def SignOut(
+        self,
+        request: _auth_pb2.SignOutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.SignOutResponse, _abc.Awaitable[_auth_pb2.SignOutResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ChangePassword(
+        self,
+        request: _auth_pb2.ChangePasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.Session, _abc.Awaitable[_auth_pb2.Session]]: ...
+
+def add_UsersServicer_to_server(servicer: UsersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class AuditStub:
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> AuditAsyncStub: ...
+    Append: _grpc.UnaryUnaryMultiCallable[_auth_pb2.AuditEntry, _auth_pb2.AuditEntry]
+    List: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListAuditRequest, _auth_pb2.AuditEntries]
+
+@_typing.type_check_only
+class AuditAsyncStub(AuditStub):
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Append: _aio.UnaryUnaryMultiCallable[_auth_pb2.AuditEntry, _auth_pb2.AuditEntry]  # type: ignore[assignment]
+    List: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListAuditRequest, _auth_pb2.AuditEntries]  # type: ignore[assignment]
+
+class AuditServicer(metaclass=_abc_1.ABCMeta):
+    @_abc_1.abstractmethod
+    def Append(
+        self,
+        request: _auth_pb2.AuditEntry,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.AuditEntry, _abc.Awaitable[_auth_pb2.AuditEntry]]: ...
+
+    @_abc_1.abstractmethod
+    def List(
+        self,
+        request: _auth_pb2.ListAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.AuditEntries, _abc.Awaitable[_auth_pb2.AuditEntries]]: ...
+
+def add_AuditServicer_to_server(servicer: AuditServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class AlertsStub:
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> AlertsAsyncStub: ...
+    SetAlert: _grpc.UnaryUnaryMultiCallable[_auth_pb2.SetAlertRequest, _auth_pb2.AlertSetting]
+    GetAlert: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetAlertRequest, _auth_pb2.AlertSetting]
+    ListAlerts: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListAlertsRequest, _auth_pb2.AlertSettings]
+    MoveAlert: _grpc.UnaryUnaryMultiCallable[_auth_pb2.MoveAlertRequest, _auth_pb2.AlertSetting]
+
+@_typing.type_check_only
+class AlertsAsyncStub(AlertsStub):
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    SetAlert: _aio.UnaryUnaryMultiCallable[_auth_pb2.SetAlertRequest, _auth_pb2.AlertSetting]  # type: ignore[assignment]
+    GetAlert: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetAlertRequest, _auth_pb2.AlertSetting]  # type: ignore[assignment]
+    ListAlerts: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListAlertsRequest, _auth_pb2.AlertSettings]  # type: ignore[assignment]
+    MoveAlert: _aio.UnaryUnaryMultiCallable[_auth_pb2.MoveAlertRequest, _auth_pb2.AlertSetting]  # type: ignore[assignment]
+
+class AlertsServicer(metaclass=_abc_1.ABCMeta):
+    @_abc_1.abstractmethod
+    def SetAlert(
+        self,
+        request: _auth_pb2.SetAlertRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.AlertSetting, _abc.Awaitable[_auth_pb2.AlertSetting]]: ...
+
+    @_abc_1.abstractmethod
+    def GetAlert(
+        self,
+        request: _auth_pb2.GetAlertRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.AlertSetting, _abc.Awaitable[_auth_pb2.AlertSetting]]: ...
+
+    @_abc_1.abstractmethod
+    def ListAlerts(
+        self,
+        request: _auth_pb2.ListAlertsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.AlertSettings, _abc.Awaitable[_auth_pb2.AlertSettings]]: ...
+
+    @_abc_1.abstractmethod
+    def MoveAlert(
+        self,
+        request: _auth_pb2.MoveAlertRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.AlertSetting, _abc.Awaitable[_auth_pb2.AlertSetting]]: ...
+
+def add_AlertsServicer_to_server(servicer: AlertsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

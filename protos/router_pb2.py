@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13protos/router.proto\x12\x0flumen.router.v1\"!\n\x0cWatchRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"\xae\x01\n\nTableEvent\x12\x18\n\x10\x63\x61talog_revision\x18\x01 \x01(\x04\x12\x13\n\x0bview_age_ms\x18\x02 \x01(\x04\x12\x14\n\x0c\x63\x61talog_json\x18\x03 \x01(\x0c\x12+\n\x08verdicts\x18\x04 \x01(\x0b\x32\x19.lumen.router.v1.Verdicts\x12.\n\x07\x65xplain\x18\x05 \x01(\x0b\x32\x1d.lumen.router.v1.ExplainOrder\"t\n\x07Verdict\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07is_open\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x11\n\tworker_id\x18\x05 \x01(\t\x12\x15\n\rexpires_in_ms\x18\x06 \x01(\r\"3\n\x08Verdicts\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.lumen.router.v1.Verdict\"C\n\x15ReportVerdictsRequest\x12*\n\x08verdicts\x18\x01 \x03(\x0b\x32\x18.lumen.router.v1.Verdict\"\x18\n\x16ReportVerdictsResponse\"`\n\x0c\x45xplainOrder\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x12\n\naccount_id\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\"\xa4\x01\n\x12\x45xplainedCandidate\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x16\n\x0eupstream_model\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\x12\x0e\n\x06weight\x18\x05 \x01(\x05\x12\x11\n\tin_flight\x18\x06 \x01(\r\x12\x11\n\tis_chosen\x18\x07 \x01(\x08\x12\x0e\n\x06reason\x18\x08 \x01(\t\"\x9b\x01\n\x10\x45xplainedRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x18\n\x10\x63\x61talog_revision\x18\x03 \x01(\x04\x12\x0f\n\x07problem\x18\x04 \x01(\t\x12\x37\n\ncandidates\x18\x05 \x03(\x0b\x32#.lumen.router.v1.ExplainedCandidate\"\x13\n\x11\x45xplainedResponse\",\n\x0cRouteRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\"W\n\rRouteResponse\x12\x18\n\x10\x63\x61talog_revision\x18\x01 \x01(\x04\x12\x13\n\x0bview_age_ms\x18\x02 \x01(\x04\x12\x17\n\x0fresolution_json\x18\x03 \x01(\x0c\"?\n\rChannelReport\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"n\n\rReportRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x18\n\x10\x63\x61talog_revision\x18\x02 \x01(\x04\x12\x30\n\x08\x63hannels\x18\x03 \x03(\x0b\x32\x1e.lumen.router.v1.ChannelReport\"\x10\n\x0eReportResponse\"R\n\x0c\x41pplyRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x13\n\x0bsource_name\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\">\n\x0e\x43\x61talogProblem\x12\x0c\n\x04line\x18\x01 \x01(\r\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"g\n\rApplyResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x11\n\tunchanged\x18\x02 \x01(\x08\x12\x31\n\x08problems\x18\x03 \x03(\x0b\x32\x1f.lumen.router.v1.CatalogProblem\"\x1f\n\x0bShowRequest\x12\x10\n\x08revision\x18\x01 \x01(\x04\"h\n\x0cShowResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x14\n\x0c\x63\x61talog_json\x18\x02 \x01(\x0c\x12\x30\n\x08\x63hannels\x18\x03 \x03(\x0b\x32\x1e.lumen.router.v1.ChannelReport\"\x10\n\x0eHistoryRequest\"D\n\x0cRevisionInfo\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x14\n\x0c\x63reated_at_s\x18\x02 \x01(\x03\x12\x0c\n\x04note\x18\x03 \x01(\t\"C\n\x0fHistoryResponse\x12\x30\n\trevisions\x18\x01 \x03(\x0b\x32\x1d.lumen.router.v1.RevisionInfo\"#\n\x0fRollbackRequest\x12\x10\n\x08revision\x18\x01 \x01(\x04\"P\n\x0e\x45xplainRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\naccount_id\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\"C\n\x0f\x45xplainResponse\x12\x30\n\x05\x65\x64ges\x18\x01 \x03(\x0b\x32!.lumen.router.v1.ExplainedRequest2\x99\x03\n\x06Router\x12\x45\n\x05Watch\x12\x1d.lumen.router.v1.WatchRequest\x1a\x1b.lumen.router.v1.TableEvent0\x01\x12\x46\n\x05Route\x12\x1d.lumen.router.v1.RouteRequest\x1a\x1e.lumen.router.v1.RouteResponse\x12I\n\x06Report\x12\x1e.lumen.router.v1.ReportRequest\x1a\x1f.lumen.router.v1.ReportResponse\x12\x61\n\x0eReportVerdicts\x12&.lumen.router.v1.ReportVerdictsRequest\x1a\'.lumen.router.v1.ReportVerdictsResponse\x12R\n\tExplained\x12!.lumen.router.v1.ExplainedRequest\x1a\".lumen.router.v1.ExplainedResponse2\x84\x03\n\x0bRouterAdmin\x12\x46\n\x05\x41pply\x12\x1d.lumen.router.v1.ApplyRequest\x1a\x1e.lumen.router.v1.ApplyResponse\x12\x43\n\x04Show\x12\x1c.lumen.router.v1.ShowRequest\x1a\x1d.lumen.router.v1.ShowResponse\x12L\n\x07History\x12\x1f.lumen.router.v1.HistoryRequest\x1a .lumen.router.v1.HistoryResponse\x12L\n\x08Rollback\x12 .lumen.router.v1.RollbackRequest\x1a\x1e.lumen.router.v1.ApplyResponse\x12L\n\x07\x45xplain\x12\x1f.lumen.router.v1.ExplainRequest\x1a .lumen.router.v1.ExplainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13protos/router.proto\x12\x0flumen.router.v1\"!\n\x0cWatchRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"\xae\x01\n\nTableEvent\x12\x18\n\x10\x63\x61talog_revision\x18\x01 \x01(\x04\x12\x13\n\x0bview_age_ms\x18\x02 \x01(\x04\x12\x14\n\x0c\x63\x61talog_json\x18\x03 \x01(\x0c\x12+\n\x08verdicts\x18\x04 \x01(\x0b\x32\x19.lumen.router.v1.Verdicts\x12.\n\x07\x65xplain\x18\x05 \x01(\x0b\x32\x1d.lumen.router.v1.ExplainOrder\"t\n\x07Verdict\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07is_open\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x11\n\tworker_id\x18\x05 \x01(\t\x12\x15\n\rexpires_in_ms\x18\x06 \x01(\r\"3\n\x08Verdicts\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.lumen.router.v1.Verdict\"C\n\x15ReportVerdictsRequest\x12*\n\x08verdicts\x18\x01 \x03(\x0b\x32\x18.lumen.router.v1.Verdict\"\x18\n\x16ReportVerdictsResponse\"`\n\x0c\x45xplainOrder\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x12\n\naccount_id\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\"\xa4\x01\n\x12\x45xplainedCandidate\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x16\n\x0eupstream_model\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\x12\x0e\n\x06weight\x18\x05 \x01(\x05\x12\x11\n\tin_flight\x18\x06 \x01(\r\x12\x11\n\tis_chosen\x18\x07 \x01(\x08\x12\x0e\n\x06reason\x18\x08 \x01(\t\"\x9b\x01\n\x10\x45xplainedRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x18\n\x10\x63\x61talog_revision\x18\x03 \x01(\x04\x12\x0f\n\x07problem\x18\x04 \x01(\t\x12\x37\n\ncandidates\x18\x05 \x03(\x0b\x32#.lumen.router.v1.ExplainedCandidate\"\x13\n\x11\x45xplainedResponse\",\n\x0cRouteRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\"W\n\rRouteResponse\x12\x18\n\x10\x63\x61talog_revision\x18\x01 \x01(\x04\x12\x13\n\x0bview_age_ms\x18\x02 \x01(\x04\x12\x17\n\x0fresolution_json\x18\x03 \x01(\x0c\"?\n\rChannelReport\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"n\n\rReportRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x18\n\x10\x63\x61talog_revision\x18\x02 \x01(\x04\x12\x30\n\x08\x63hannels\x18\x03 \x03(\x0b\x32\x1e.lumen.router.v1.ChannelReport\"\x10\n\x0eReportResponse\"m\n\x0c\x41pplyRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x13\n\x0bsource_name\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x12\x19\n\x11\x65xpected_revision\x18\x05 \x01(\x04\">\n\x0e\x43\x61talogProblem\x12\x0c\n\x04line\x18\x01 \x01(\r\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"g\n\rApplyResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x11\n\tunchanged\x18\x02 \x01(\x08\x12\x31\n\x08problems\x18\x03 \x03(\x0b\x32\x1f.lumen.router.v1.CatalogProblem\"\x1f\n\x0bShowRequest\x12\x10\n\x08revision\x18\x01 \x01(\x04\"\x94\x01\n\x0cShowResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x14\n\x0c\x63\x61talog_json\x18\x02 \x01(\x0c\x12\x30\n\x08\x63hannels\x18\x03 \x03(\x0b\x32\x1e.lumen.router.v1.ChannelReport\x12*\n\x08verdicts\x18\x04 \x03(\x0b\x32\x18.lumen.router.v1.Verdict\"\x10\n\x0eHistoryRequest\"D\n\x0cRevisionInfo\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x14\n\x0c\x63reated_at_s\x18\x02 \x01(\x03\x12\x0c\n\x04note\x18\x03 \x01(\t\"C\n\x0fHistoryResponse\x12\x30\n\trevisions\x18\x01 \x03(\x0b\x32\x1d.lumen.router.v1.RevisionInfo\"#\n\x0fRollbackRequest\x12\x10\n\x08revision\x18\x01 \x01(\x04\"P\n\x0e\x45xplainRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\naccount_id\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\"C\n\x0f\x45xplainResponse\x12\x30\n\x05\x65\x64ges\x18\x01 \x03(\x0b\x32!.lumen.router.v1.ExplainedRequest2\x99\x03\n\x06Router\x12\x45\n\x05Watch\x12\x1d.lumen.router.v1.WatchRequest\x1a\x1b.lumen.router.v1.TableEvent0\x01\x12\x46\n\x05Route\x12\x1d.lumen.router.v1.RouteRequest\x1a\x1e.lumen.router.v1.RouteResponse\x12I\n\x06Report\x12\x1e.lumen.router.v1.ReportRequest\x1a\x1f.lumen.router.v1.ReportResponse\x12\x61\n\x0eReportVerdicts\x12&.lumen.router.v1.ReportVerdictsRequest\x1a\'.lumen.router.v1.ReportVerdictsResponse\x12R\n\tExplained\x12!.lumen.router.v1.ExplainedRequest\x1a\".lumen.router.v1.ExplainedResponse2\x84\x03\n\x0bRouterAdmin\x12\x46\n\x05\x41pply\x12\x1d.lumen.router.v1.ApplyRequest\x1a\x1e.lumen.router.v1.ApplyResponse\x12\x43\n\x04Show\x12\x1c.lumen.router.v1.ShowRequest\x1a\x1d.lumen.router.v1.ShowResponse\x12L\n\x07History\x12\x1f.lumen.router.v1.HistoryRequest\x1a .lumen.router.v1.HistoryResponse\x12L\n\x08Rollback\x12 .lumen.router.v1.RollbackRequest\x1a\x1e.lumen.router.v1.ApplyResponse\x12L\n\x07\x45xplain\x12\x1f.lumen.router.v1.ExplainRequest\x1a .lumen.router.v1.ExplainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -62,29 +62,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTRESPONSE']._serialized_start=1274
   _globals['_REPORTRESPONSE']._serialized_end=1290
   _globals['_APPLYREQUEST']._serialized_start=1292
-  _globals['_APPLYREQUEST']._serialized_end=1374
-  _globals['_CATALOGPROBLEM']._serialized_start=1376
-  _globals['_CATALOGPROBLEM']._serialized_end=1438
-  _globals['_APPLYRESPONSE']._serialized_start=1440
-  _globals['_APPLYRESPONSE']._serialized_end=1543
-  _globals['_SHOWREQUEST']._serialized_start=1545
-  _globals['_SHOWREQUEST']._serialized_end=1576
-  _globals['_SHOWRESPONSE']._serialized_start=1578
-  _globals['_SHOWRESPONSE']._serialized_end=1682
-  _globals['_HISTORYREQUEST']._serialized_start=1684
-  _globals['_HISTORYREQUEST']._serialized_end=1700
-  _globals['_REVISIONINFO']._serialized_start=1702
-  _globals['_REVISIONINFO']._serialized_end=1770
-  _globals['_HISTORYRESPONSE']._serialized_start=1772
-  _globals['_HISTORYRESPONSE']._serialized_end=1839
-  _globals['_ROLLBACKREQUEST']._serialized_start=1841
-  _globals['_ROLLBACKREQUEST']._serialized_end=1876
-  _globals['_EXPLAINREQUEST']._serialized_start=1878
-  _globals['_EXPLAINREQUEST']._serialized_end=1958
-  _globals['_EXPLAINRESPONSE']._serialized_start=1960
-  _globals['_EXPLAINRESPONSE']._serialized_end=2027
-  _globals['_ROUTER']._serialized_start=2030
-  _globals['_ROUTER']._serialized_end=2439
-  _globals['_ROUTERADMIN']._serialized_start=2442
-  _globals['_ROUTERADMIN']._serialized_end=2830
+  _globals['_APPLYREQUEST']._serialized_end=1401
+  _globals['_CATALOGPROBLEM']._serialized_start=1403
+  _globals['_CATALOGPROBLEM']._serialized_end=1465
+  _globals['_APPLYRESPONSE']._serialized_start=1467
+  _globals['_APPLYRESPONSE']._serialized_end=1570
+  _globals['_SHOWREQUEST']._serialized_start=1572
+  _globals['_SHOWREQUEST']._serialized_end=1603
+  _globals['_SHOWRESPONSE']._serialized_start=1606
+  _globals['_SHOWRESPONSE']._serialized_end=1754
+  _globals['_HISTORYREQUEST']._serialized_start=1756
+  _globals['_HISTORYREQUEST']._serialized_end=1772
+  _globals['_REVISIONINFO']._serialized_start=1774
+  _globals['_REVISIONINFO']._serialized_end=1842
+  _globals['_HISTORYRESPONSE']._serialized_start=1844
+  _globals['_HISTORYRESPONSE']._serialized_end=1911
+  _globals['_ROLLBACKREQUEST']._serialized_start=1913
+  _globals['_ROLLBACKREQUEST']._serialized_end=1948
+  _globals['_EXPLAINREQUEST']._serialized_start=1950
+  _globals['_EXPLAINREQUEST']._serialized_end=2030
+  _globals['_EXPLAINRESPONSE']._serialized_start=2032
+  _globals['_EXPLAINRESPONSE']._serialized_end=2099
+  _globals['_ROUTER']._serialized_start=2102
+  _globals['_ROUTER']._serialized_end=2511
+  _globals['_ROUTERADMIN']._serialized_start=2514
+  _globals['_ROUTERADMIN']._serialized_end=2902
 # @@protoc_insertion_point(module_scope)

@@ -153,16 +153,18 @@ class ReportResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class ApplyRequest(_message.Message):
-    __slots__ = ("source", "source_name", "note", "dry_run")
+    __slots__ = ("source", "source_name", "note", "dry_run", "expected_revision")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_NAME_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_REVISION_FIELD_NUMBER: _ClassVar[int]
     source: str
     source_name: str
     note: str
     dry_run: bool
-    def __init__(self, source: _Optional[str] = ..., source_name: _Optional[str] = ..., note: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    expected_revision: int
+    def __init__(self, source: _Optional[str] = ..., source_name: _Optional[str] = ..., note: _Optional[str] = ..., dry_run: _Optional[bool] = ..., expected_revision: _Optional[int] = ...) -> None: ...
 
 class CatalogProblem(_message.Message):
     __slots__ = ("line", "field", "message")
@@ -191,14 +193,16 @@ class ShowRequest(_message.Message):
     def __init__(self, revision: _Optional[int] = ...) -> None: ...
 
 class ShowResponse(_message.Message):
-    __slots__ = ("revision", "catalog_json", "channels")
+    __slots__ = ("revision", "catalog_json", "channels", "verdicts")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     CATALOG_JSON_FIELD_NUMBER: _ClassVar[int]
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    VERDICTS_FIELD_NUMBER: _ClassVar[int]
     revision: int
     catalog_json: bytes
     channels: _containers.RepeatedCompositeFieldContainer[ChannelReport]
-    def __init__(self, revision: _Optional[int] = ..., catalog_json: _Optional[bytes] = ..., channels: _Optional[_Iterable[_Union[ChannelReport, _Mapping]]] = ...) -> None: ...
+    verdicts: _containers.RepeatedCompositeFieldContainer[Verdict]
+    def __init__(self, revision: _Optional[int] = ..., catalog_json: _Optional[bytes] = ..., channels: _Optional[_Iterable[_Union[ChannelReport, _Mapping]]] = ..., verdicts: _Optional[_Iterable[_Union[Verdict, _Mapping]]] = ...) -> None: ...
 
 class HistoryRequest(_message.Message):
     __slots__ = ()

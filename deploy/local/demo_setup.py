@@ -17,6 +17,7 @@ from deploy.local.layout import Layout
 from lumen.cli.exit_codes import ExitCode
 
 DEMO_ACCOUNT = "demo"
+DEMO_ROLES = ("member", "operator", "finance")
 _DEMO_CREDIT_USD = "25"
 _TIMEOUT_S = 20.0
 _EXIT_CODES = {
@@ -69,6 +70,15 @@ class AdminApi:
         created = await self._call("POST", "/admin/v1/keys", {"account": account, "group": group, "name": name})
         return str(created["secret"])
 
+    async def ensure_user(self, email: str, role: str, account: str, password: str) -> None:
+        """A user with this password; one of this e-mail that is there already keeps their own."""
+        body = {"email": email, "role": role, "account": account, "password": password}
+        try:
+            await self._call("POST", "/admin/v1/users", body)
+        except SetupRefused as refused:
+            if refused.exit_code is not ExitCode.CONFLICT:
+                raise
+
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
             answer = await self._client.request(method, path, json=body)
@@ -83,6 +93,10 @@ class AdminApi:
         return document
 
 
+def demo_email(role: str) -> str:
+    return f"{role}@lumen.example"
+
+
 async def apply_catalog(api: AdminApi, catalog: Path, layout: Layout) -> None:
     """Apply the file and keep it as the one in use."""
     text = catalog_text(catalog, layout.port("simulator"))
@@ -90,9 +104,11 @@ async def apply_catalog(api: AdminApi, catalog: Path, layout: Layout) -> None:
     layout.catalog_file.write_text(text)
 
 
-async def create_demo(api: AdminApi) -> dict[str, str]:
-    """The demo account with its credit and a key, as `<state-dir>/env` exports them."""
+async def create_demo(api: AdminApi, password: str) -> dict[str, str]:
+    """The demo account with its credit and a key, as `<state-dir>/env` exports them; and the console's demo users."""
     account = await api.ensure_account(DEMO_ACCOUNT)
     await api.credit(account, _DEMO_CREDIT_USD, f"demo-{account}")
     secret = await api.create_key(account, "default", "demo")
+    for role in DEMO_ROLES:
+        await api.ensure_user(demo_email(role), role, account if role == "member" else "", password)
     return {"LUMEN_API_KEY": secret, "LUMEN_ACCOUNT": account}

@@ -27,7 +27,8 @@ def next_steps(state_dir: Path, env: Mapping[str, str], command: str, *, is_deta
         f"\nLumen is ready.\n\n"
         f"  Base URL   {base}/v1   (Anthropic SDK, Claude Code: {base})\n"
         f"  API key    {key}\n"
-        f"  Console    {env['LUMEN_CONSOLE_URL']}\n\n"
+        f"  Console    {env['LUMEN_CONSOLE_URL']}   sign in as member@, operator@ or finance@lumen.example,"
+        f" password {env['LUMEN_DEMO_PASSWORD']}\n\n"
         "OpenAI Chat Completions:\n"
         + curl("/v1/chat/completions", f'{{{hello}, "messages": [{{"role": "user", "content": "Hello"}}]}}')
         + "\nOpenAI Responses:\n"

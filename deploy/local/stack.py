@@ -57,7 +57,14 @@ def stack_specs(layout: Layout) -> list[ProcessSpec]:
         _service(layout, "auth"),
         _service(layout, "router"),
         _service(layout, "billing"),
-        _service(layout, "console"),
+        _service(
+            layout,
+            "console",
+            {
+                "LUMEN_CONSOLE_API_URL": layout.url("edge"),
+                "LUMEN_CONSOLE_WEBHOOKS_ALLOW_PRIVATE": "true",  # a machine of one's own
+            },
+        ),
         _service(
             layout,
             "edge",

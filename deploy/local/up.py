@@ -25,9 +25,10 @@ from lumen.cli.exit_codes import ExitCode
 _NEEDED_FOR_SETUP = ("nats", "valkey", "clickhouse", "auth", "router", "billing", "console")
 _ENV_ORDER = (
     "LUMEN_BASE_URL", "LUMEN_API_KEY", "LUMEN_ACCOUNT", "LUMEN_ADMIN_URL", "LUMEN_ADMIN_TOKEN", "LUMEN_CONSOLE_URL",
+    "LUMEN_DEMO_PASSWORD",
     "LUMEN_NATS_URL", "LUMEN_REDIS_URL", "LUMEN_CLICKHOUSE_URL", "LUMEN_SIMULATOR_URL",
 )  # fmt: skip
-_KEPT = ("LUMEN_API_KEY", "LUMEN_ACCOUNT", "LUMEN_ADMIN_TOKEN")
+_KEPT = ("LUMEN_API_KEY", "LUMEN_ACCOUNT", "LUMEN_ADMIN_TOKEN", "LUMEN_DEMO_PASSWORD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class _LocalStack:
         self._previous_env = _load_previous_env(self._layout)
         self._kept = {name: self._previous_env[name] for name in _KEPT if name in self._previous_env}
         self._kept.setdefault("LUMEN_ADMIN_TOKEN", secrets.token_urlsafe(32))
+        self._kept.setdefault("LUMEN_DEMO_PASSWORD", secrets.token_urlsafe(12))
         self._supervisor = Supervisor(
             specs,
             self._layout.logs,
@@ -119,8 +121,8 @@ class _LocalStack:
                 await apply_catalog(api, catalog, self._layout)
                 self._say(f"catalog {catalog.name} applied")
             if is_first:
-                self._kept.update(await create_demo(api))
-                self._say("demo account created, with credits and a key")
+                self._kept.update(await create_demo(api, self._kept["LUMEN_DEMO_PASSWORD"]))
+                self._say("demo account created, with credits, a key and console logins")
 
     def _signalled(self) -> None:
         if self._stopping.is_set():

@@ -194,7 +194,8 @@ class Channel(_Part):
     """One account at one provider.
 
     `priority`: the LOWEST number is tried first (0 before 1); `weight` shares the load within a priority.
-    `groups`: `*` means every group. `cost`, where it names a model, replaces `cost_multiplier` for it.
+    `groups`: `*` means every group. `disabled`: no request goes there; what it served is rated as before.
+    `cost`, where it names a model, replaces `cost_multiplier` for it.
     """
 
     name: Name
@@ -212,9 +213,10 @@ class Channel(_Part):
     cost_multiplier: MultiplierText = "1"
     cost: dict[Code, FullPrices] = {}
     capabilities: Capabilities | None = None
+    disabled: bool = False
 
     def serves_group(self, group: str) -> bool:
-        return ALL in self.groups or group in self.groups
+        return not self.disabled and (ALL in self.groups or group in self.groups)
 
 
 class Catalog(_Part):

@@ -14,12 +14,14 @@ from lumen.cli import (
     route_commands,
     token_commands,
     usage_commands,
+    user_commands,
 )
 
 _MODULES = (
     catalog_commands,
     account_commands,
     key_commands,
+    user_commands,
     route_commands,
     usage_commands,
     money_commands,

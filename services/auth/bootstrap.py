@@ -17,25 +17,37 @@ from lumen.platform import nats as platform_nats
 from lumen.platform import redis as platform_redis
 from lumen.platform.grpc import bind, create_server
 from lumen.platform.lifecycle import Lifecycle
+from lumen.platform.nats import ensure_bucket
 from lumen.platform.ops_server import OpsServer
 from protos import auth_pb2_grpc
+from services.auth import alerts as alert_settings
+from services.auth import sessions as console_sessions
 from services.auth.accounts import Accounts
 from services.auth.admin_tokens import AdminTokens
+from services.auth.alerts import Alerts
+from services.auth.audit_log import AuditLog
 from services.auth.directory import Directory
 from services.auth.errors import GRPC_CODES
 from services.auth.grants import Grants
 from services.auth.grpc_admin import AuthAdmin
 from services.auth.grpc_api import AuthApi
+from services.auth.grpc_console import AlertsApi, AuditApi
 from services.auth.grpc_tokens import AdminTokensApi
+from services.auth.grpc_users import UsersApi
 from services.auth.keys import Keys
+from services.auth.kv_objects import KvObjects
 from services.auth.lease_store import CALLS_AT_ONCE_MAX, LeaseStore
 from services.auth.limit_store import LimitStore
 from services.auth.live_workers import LiveWorkers
 from services.auth.metrics import AuthMetrics
+from services.auth.passwords import Passwords
 from services.auth.reaper import Reaper
 from services.auth.redis_guard import RedisGuard
 from services.auth.retirements import Retirements
+from services.auth.sessions import Sessions
 from services.auth.settings import AuthSettings
+from services.auth.sign_in_throttle import SignInThrottle
+from services.auth.users import Users
 from services.auth.watch_hub import WatchHub
 
 _STOP_GRACE_S = 2.0
@@ -135,9 +147,51 @@ def build(settings: AuthSettings, nc: Client, redis: Redis, *, clock: Callable[[
     auth_pb2_grpc.add_AdminTokensServicer_to_server(AdminTokensApi(tokens), server)
     auth_pb2_grpc.add_AuthServicer_to_server(api, server)
     auth_pb2_grpc.add_AuthAdminServicer_to_server(admin, server)
+    _add_console_services(server, settings, nc, accounts, metrics, clock)
     return Auth(
         nc, directory, hub, workers, guard, store, grants, reaper, retirements, api, admin, tokens, server, registry
     )
+
+
+def _add_console_services(
+    server: grpc.aio.Server,
+    settings: AuthSettings,
+    nc: Client,
+    accounts: Accounts,
+    metrics: AuthMetrics,
+    clock: Callable[[], float],
+) -> None:
+    """Users, sessions, the audit log and alerts: all that only the console asks for."""
+    replicas = settings.kv_replicas
+    passwords = Passwords()
+    metrics.pending_passwords.set_function(lambda: passwords.pending)
+    throttle = SignInThrottle(clock=clock)
+    metrics.throttled_names.set_function(lambda: len(throttle))
+    users = Users(
+        KvObjects(nc, keyspace.KV_USERS, lambda: ensure_bucket(nc, keyspace.KV_USERS, replicas=replicas)),
+        accounts,
+        passwords,
+        invitation_s=settings.invitation_s,
+    )
+    sessions = Sessions(
+        KvObjects(
+            nc,
+            console_sessions.BUCKET,
+            lambda: console_sessions.ensure_sessions(nc, session_s=settings.session_s, replicas=replicas),
+        ),
+        users,
+        passwords,
+        throttle,
+        metrics,
+        session_s=settings.session_s,
+    )
+    alerts = Alerts(
+        KvObjects(nc, alert_settings.BUCKET, lambda: ensure_bucket(nc, alert_settings.BUCKET, replicas=replicas)),
+        accounts,
+    )
+    auth_pb2_grpc.add_UsersServicer_to_server(UsersApi(users, sessions), server)
+    auth_pb2_grpc.add_AuditServicer_to_server(AuditApi(AuditLog(nc, replicas=replicas)), server)
+    auth_pb2_grpc.add_AlertsServicer_to_server(AlertsApi(alerts), server)
 
 
 def connect_redis(url: str) -> Redis:

@@ -8,6 +8,12 @@ AuthError
 +-- AccountExists        the name is taken; the message names its account
 +-- Conflict             too many others were writing at the same moment
 +-- Unavailable          NATS or Redis is away, or the views have not been read yet; a write may have taken effect
++-- UserNotFound, UserExists
++-- InvitationNotFound   unknown, used or expired: one answer
++-- AlertNotFound
++-- SignInRefused        unknown e-mail, wrong password, disabled: one answer
++-- SessionNotFound      unknown, expired, ended by a new password
++-- TooManySignIns
 +-- TooManyWatchers
 +-- TooManyRetirements
 
@@ -35,6 +41,13 @@ ERRORS = {
     "account_not_found": ErrorKind(404, grpc.StatusCode.NOT_FOUND, False),
     "key_not_found": ErrorKind(404, grpc.StatusCode.NOT_FOUND, False),
     "token_not_found": ErrorKind(404, grpc.StatusCode.NOT_FOUND, False),
+    "user_not_found": ErrorKind(404, grpc.StatusCode.NOT_FOUND, False),
+    "invitation_not_found": ErrorKind(404, grpc.StatusCode.NOT_FOUND, False),
+    "alert_not_found": ErrorKind(404, grpc.StatusCode.NOT_FOUND, False),
+    "sign_in_refused": ErrorKind(401, grpc.StatusCode.UNAUTHENTICATED, False),
+    "session_not_found": ErrorKind(401, grpc.StatusCode.UNAUTHENTICATED, False),
+    "too_many_sign_ins": ErrorKind(429, grpc.StatusCode.RESOURCE_EXHAUSTED, True),
+    "user_exists": ErrorKind(409, grpc.StatusCode.ALREADY_EXISTS, False),
     "account_exists": ErrorKind(409, grpc.StatusCode.ALREADY_EXISTS, False),
     "conflict": ErrorKind(409, grpc.StatusCode.ABORTED, True),
     "unavailable": ErrorKind(503, grpc.StatusCode.UNAVAILABLE, True),
@@ -96,3 +109,52 @@ class TooManyWatchers(AuthError):
 
 class TooManyRetirements(AuthError):
     kind = "too_many_retirements"
+
+
+class UserNotFound(AuthError):
+    kind = "user_not_found"
+
+    def __init__(self, id_or_email: str) -> None:
+        super().__init__(f"there is no user {id_or_email[:200]!r}")
+
+
+class UserExists(AuthError):
+    kind = "user_exists"
+
+    def __init__(self, email: str) -> None:
+        super().__init__(f"there is a user {email!r} already")
+
+
+class InvitationNotFound(AuthError):
+    kind = "invitation_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("this invitation was used, has expired or never was")
+
+
+class AlertNotFound(AuthError):
+    kind = "alert_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("this account has no alert")
+
+
+class SignInRefused(AuthError):
+    kind = "sign_in_refused"
+
+    def __init__(self, message: str = "e-mail and password do not match a user") -> None:
+        super().__init__(message)
+
+
+class SessionNotFound(AuthError):
+    kind = "session_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("the session has ended")
+
+
+class TooManySignIns(AuthError):
+    kind = "too_many_sign_ins"
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(f"too many tries; the next is allowed in {max(1, round(wait_s))} s")

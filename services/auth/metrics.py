@@ -51,3 +51,14 @@ class AuthMetrics:
             "1 while workers re-assert their books after a Redis restart.",
             registry=registry,
         )
+        self.sign_ins = Counter(
+            "lumen_auth_sign_ins_total", "Sign-ins: signed_in, refused, throttled.", ["outcome"], registry=registry
+        )
+        self.throttled_names = Gauge(
+            "lumen_auth_sign_in_throttle_entries",
+            "E-mails and addresses whose failed sign-ins are remembered.",
+            registry=registry,
+        )
+        self.pending_passwords = Gauge(
+            "lumen_auth_pending_passwords", "Passwords being hashed or waiting for it.", registry=registry
+        )

@@ -40,3 +40,6 @@ class AuthSettings(ServiceSettings):
     )
     retire_interval_s: float = Field(default=0.25, description="how often a retired lease's entries are looked for")
     retire_wait_s_max: float = Field(default=900.0, description="for billing to post a retired lease's entries")
+
+    session_s: int = Field(default=43_200, description="how long a sign-in to the console lasts")
+    invitation_s: int = Field(default=259_200, description="how long an invitation's link is open")

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import uvicorn
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
 
 from lumen.platform.clickhouse import ClickHouse
 from lumen.platform.lifecycle import Lifecycle
@@ -26,6 +26,8 @@ from services.console.parts import Parts
 from services.console.settings import ConsoleSettings
 from services.console.statements import Statements
 from services.console.usage_queries import UsageQueries
+from services.console.web.queries import PageQueries
+from services.console.webhooks import AlertDeliveries
 
 _STOP_GRACE_S = 5
 
@@ -34,16 +36,18 @@ _STOP_GRACE_S = 5
 class Console:
     """Everything one process runs."""
 
-    app: FastAPI
+    app: ASGIApp
     backends: Backends
     clickhouse: ClickHouse
     streams: ClickHouse  # exports': a timeout of its own
+    deliveries: AlertDeliveries
     registry: CollectorRegistry
 
     def readiness(self) -> dict[str, Callable[[], str | None]]:
         return {backend.name: backend.problem for backend in self.backends.all}
 
     async def close(self) -> None:
+        await self.deliveries.close()
         await self.backends.close()
         await self.clickhouse.close()
         await self.streams.close()
@@ -73,6 +77,10 @@ def build(settings: ConsoleSettings, *, now_s: Callable[[], int] = lambda: int(t
         exports=Exports(streams, metrics, at_once_max=settings.exports_at_once_max, seconds_max=settings.export_s_max),
         issuer=settings.issuer_name,
         now_s=now_s,
+        pages=PageQueries(clickhouse),
+        public_url=settings.public_url.rstrip("/"),
+        api_url=settings.api_url.rstrip("/"),
+        webhooks_allow_private=settings.webhooks_allow_private,
     )
     app = create_app(
         parts,
@@ -81,7 +89,14 @@ def build(settings: ConsoleSettings, *, now_s: Callable[[], int] = lambda: int(t
         body_bytes_max=settings.body_bytes_max,
         cors_origins=[origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()],
     )
-    return Console(app, backends, clickhouse, streams, registry)
+    deliveries = AlertDeliveries(
+        backends,
+        metrics,
+        interval_s=settings.alert_interval_s,
+        allows_private=settings.webhooks_allow_private,
+        now_s=now_s,
+    )
+    return Console(app, backends, clickhouse, streams, deliveries, registry)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -109,12 +124,15 @@ async def serve(settings: ConsoleSettings, lifecycle: Lifecycle) -> None:
             access_log=False,
             lifespan="off",
             server_header=False,
+            proxy_headers=True,
+            forwarded_allow_ips=settings.trusted_proxies,
             timeout_graceful_shutdown=_STOP_GRACE_S,
         )
     )
     try:
         for backend in console.backends.all:
             lifecycle.spawn(backend.keep_connected(), name=f"console-{backend.name}")
+        lifecycle.spawn(console.deliveries.run(), name="console-alerts")
         serving = lifecycle.spawn(server.serve(sockets=[listener]), name="console-http")
         await lifecycle.stopping.wait()
         server.should_exit = True

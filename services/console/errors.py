@@ -33,6 +33,8 @@ ERRORS = {
     "invalid_catalog": ErrorKind(422),
     "amount_out_of_range": ErrorKind(400),
     "unauthorized": ErrorKind(401),
+    "sign_in_refused": ErrorKind(401),
+    "session_not_found": ErrorKind(401),
     "forbidden": ErrorKind(403),
     "not_found": ErrorKind(404),
     "method_not_allowed": ErrorKind(405),
@@ -42,6 +44,7 @@ ERRORS = {
     "body_too_large": ErrorKind(413),
     "internal": ErrorKind(500),
     "too_many_exports": ErrorKind(503, is_retryable=True),
+    "too_many_sign_ins": ErrorKind(429, is_retryable=True),
     "unavailable": ErrorKind(503, is_retryable=True),
 }
 RETRY_AFTER_S = 1

@@ -1,31 +1,42 @@
-"""The admin API's application: endpoints, errors, OpenAPI. No rules here.
+"""The admin API's application: endpoints, errors, OpenAPI; and beside it the pages. No rules here.
 
-FastAPI's own documentation pages load scripts from elsewhere; /docs is a plain list made from the same document.
+FastAPI's own documentation pages load scripts from elsewhere; /docs/admin is a plain list made from the same document.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.console import accounts_api, catalog_api, keys_api, ledger_api, route_api, tokens_api, usage_api
+from services.console import (
+    accounts_api,
+    catalog_api,
+    keys_api,
+    ledger_api,
+    route_api,
+    tokens_api,
+    usage_api,
+    users_api,
+)
 from services.console.authorization import Authorization
 from services.console.errors import KINDS_BY_HTTP_STATUS, ConsoleError, Problem
 from services.console.finance import api as finance_api
 from services.console.finance import exports_api
-from services.console.http_shell import HttpShell, error_response
+from services.console.http_shell import ADMIN_PREFIX, HttpShell, error_response
 from services.console.metrics import ConsoleMetrics
-from services.console.parts import ADMIN_ROOT, Parts
+from services.console.parts import Parts
 from services.console.views import ErrorAnswer
+from services.console.web.app import create_web
+
+OPENAPI_PATH = "/openapi.json"
 
 _DESCRIPTION = (
     "Catalog, accounts, credits, keys, usage and finance. `Authorization: Bearer` with LUMEN_ADMIN_TOKEN or a scoped "
@@ -42,7 +53,8 @@ def create_app(
     authorization: Authorization,
     body_bytes_max: int,
     cors_origins: Sequence[str] = (),
-) -> FastAPI:
+) -> ASGIApp:
+    """The admin API and the pages for people."""
     app = FastAPI(
         title="Lumen admin API",
         version="1",
@@ -65,10 +77,9 @@ def create_app(
         finance_api,
         exports_api,
         tokens_api,
+        users_api,
     ):
         app.include_router(module.router)
-    app.add_api_route("/", _index, include_in_schema=False)
-    app.add_api_route("/docs", _docs, include_in_schema=False, response_class=HTMLResponse)
     app.add_exception_handler(ConsoleError, _console_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -81,8 +92,8 @@ def create_app(
             expose_headers=["x-request-id", "retry-after", "content-disposition"],
             max_age=600,
         )
-    app.add_middleware(HttpShell, authorization=authorization, body_bytes_max=body_bytes_max, metrics=metrics)
-    return app
+    faces = _Faces(app, create_web(parts, app.openapi))
+    return HttpShell(faces, authorization=authorization, body_bytes_max=body_bytes_max, metrics=metrics)
 
 
 def _error_answer(kind: str, message: str, field: str = "") -> dict[str, Any]:
@@ -106,26 +117,16 @@ _ERROR_ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def _index() -> dict[str, str]:
-    return {"name": "Lumen admin API", "root": ADMIN_ROOT, "docs": "/docs", "openapi": "/openapi.json"}
+class _Faces:
+    """Two applications under one shell: the admin API for programs, pages for people."""
 
+    def __init__(self, api: ASGIApp, pages: ASGIApp) -> None:
+        self._api = api
+        self._pages = pages
 
-async def _docs(request: Request) -> HTMLResponse:
-    document = request.app.openapi()
-    rows = [
-        f"<tr><td>{escape(method.upper())}</td><td><code>{escape(path)}</code></td>"
-        f"<td>{escape(operation.get('description') or operation.get('summary') or '')}</td></tr>"
-        for path, operations in document["paths"].items()
-        for method, operation in operations.items()
-    ]
-    title = escape(document["info"]["title"])
-    return HTMLResponse(
-        f"<!doctype html><meta charset=utf-8><title>{title}</title>"
-        "<style>body{font:16px system-ui;margin:2rem;max-width:72rem}td{padding:.3rem .8rem .3rem 0;"
-        "vertical-align:top}</style>"
-        f"<h1>{title}</h1><p>{escape(document['info']['description'])}</p>"
-        f'<p>The whole description: <a href="/openapi.json">/openapi.json</a></p><table>{"".join(rows)}</table>'
-    )
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_api = scope["type"] != "http" or scope["path"].startswith(ADMIN_PREFIX) or scope["path"] == OPENAPI_PATH
+        await (self._api if is_api else self._pages)(scope, receive, send)
 
 
 async def _console_error(_: Request, error: Exception) -> Response:

@@ -18,7 +18,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lumen.platform.logging import request_id_var
-from services.console.authorization import Authorization
+from services.console.auditing import actor_var
+from services.console.authorization import ROOT, Authorization, Caller
 from services.console.errors import RETRY_AFTER_S, ConsoleError, Unauthorized
 from services.console.metrics import ConsoleMetrics
 
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 ADMIN_PREFIX = "/admin/"
 CALLER = "lumen.caller"
+ADMIN_TOKEN_ACTOR = "admin token"  # what the audit log calls who has the root token; a scoped one adds its id
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -63,6 +65,8 @@ class HttpShell:
             if refusal is not None:
                 await refusal(scope, receive, send_with_id)
             else:
+                if scope["path"].startswith(ADMIN_PREFIX):
+                    actor_var.set(_actor(scope.get(CALLER)))
                 await self._app(scope, self._limited(receive), send_with_id)
         except Exception:
             logger.exception("request failed", extra={"method": scope["method"], "path": scope["path"]})
@@ -114,6 +118,11 @@ def error_response(error: ConsoleError) -> JSONResponse:
 def _is_preflight(scope: Scope, headers: Headers) -> bool:
     """A browser's question before the request: it carries no token, and is answered without asking anybody."""
     return scope["method"] == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers
+
+
+def _actor(caller: Caller | None) -> str:
+    """Who made a change, for the audit log."""
+    return ADMIN_TOKEN_ACTOR if caller is None or caller == ROOT else f"{ADMIN_TOKEN_ACTOR} {caller.id}"
 
 
 def _route(scope: Scope) -> str:

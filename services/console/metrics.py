@@ -13,6 +13,18 @@ class ConsoleMetrics:
             ["method", "route", "status"],
             registry=registry,
         )
+        self.alerts = Counter(
+            "lumen_console_alerts_total",
+            "Low-balance alerts: delivered, failed (given up), retried.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.alert_rounds = Counter(
+            "lumen_console_alert_rounds_total",
+            "Looks at the balances that have an alert: looked, unavailable.",
+            ["outcome"],
+            registry=registry,
+        )
         self.duration = Histogram(
             "lumen_console_request_duration_seconds",
             "From the request's arrival to the end of its answer.",

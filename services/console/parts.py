@@ -16,6 +16,7 @@ from services.console.finance.liabilities import Liabilities
 from services.console.finance.queries import FinanceQueries
 from services.console.statements import Statements
 from services.console.usage_queries import UsageQueries
+from services.console.web.queries import PageQueries
 
 __all__ = ["ADMIN_ROOT", "Parts", "PartsDependency"]
 
@@ -31,6 +32,10 @@ class Parts:
     exports: Exports
     issuer: str  # who sells credits and bills them
     now_s: Callable[[], int]  # Unix seconds
+    pages: PageQueries
+    public_url: str = ""  # of the console; empty: as the request came
+    api_url: str = "http://127.0.0.1:7080"  # of the public API, without /v1
+    webhooks_allow_private: bool = False
 
 
 def _parts(request: Request) -> Parts:

@@ -26,6 +26,20 @@ class ConsoleSettings(ServiceSettings):
     clickhouse_url: str = shared(_PREFIX, "clickhouse_url")
 
     cors_origins: str = Field(default="", description="origins whose pages may call the API, comma-separated")
+    public_url: str = Field(
+        default="", description="of the console, for invitations' links; empty: as the request came"
+    )
+    api_url: str = Field(
+        default="http://127.0.0.1:7080", description="of the public API: shown on pages, called by the playground"
+    )
+    trusted_proxies: str = Field(
+        default="127.0.0.1", description="addresses or CIDRs, by commas, whose X-Forwarded-For and -Proto are believed"
+    )
+    webhooks_allow_private: bool = Field(
+        default=False, description="also plain HTTP and private addresses: for development only"
+    )
+    alert_interval_s: float = Field(default=15.0, description="between looks at the balances that have an alert")
+
     call_timeout_s: float = Field(default=10.0, description="of one call to another service, and of one query")
     reconcile_timeout_s: float = Field(default=60.0, description="the proof reads everything")
     body_bytes_max: int = Field(default=4 * 1024 * 1024, description="of a request; a catalog is the largest")

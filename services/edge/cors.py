@@ -18,7 +18,7 @@ _PREFLIGHT: Headers = [
     (b"access-control-max-age", b"600"),
     (b"content-length", b"0"),
 ]
-_EXPOSED = b"x-request-id, request-id, retry-after, x-should-retry, x-lumen-dropped"
+_EXPOSED = b"x-request-id, request-id, retry-after, x-should-retry, x-lumen-model, x-lumen-dropped"
 
 
 class Cors:

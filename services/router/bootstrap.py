@@ -46,7 +46,7 @@ def build(settings: RouterSettings, nc: Client) -> Router:
     verdicts = Verdicts(nc, metrics)
     explanations = Explanations()
     api = RouterApi(store, reports, verdicts, explanations, metrics, heartbeat_s=settings.heartbeat_s)
-    admin = RouterAdmin(store, reports, explanations, metrics)
+    admin = RouterAdmin(store, reports, verdicts, explanations, metrics)
     server = create_server(GRPC_CODES)
     router_pb2_grpc.add_RouterServicer_to_server(api, server)
     router_pb2_grpc.add_RouterAdminServicer_to_server(admin, server)

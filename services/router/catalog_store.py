@@ -128,10 +128,12 @@ class CatalogStore:
             raise RevisionNotFound(number)
         return decode_revision(found[0])
 
-    async def append(self, catalog_json: bytes, note: str) -> tuple[int, bool]:
+    async def append(self, catalog_json: bytes, note: str, expected_revision: int = 0) -> tuple[int, bool]:
         """Make `catalog_json` (canonical) the current catalog: (revision, whether it was new).
 
-        The same catalog as the current one changes nothing. Raises CatalogTooLarge, Conflict, StoreUnavailable.
+        The same catalog as the current one changes nothing. With `expected_revision` (not 0) another current revision
+        is a Conflict: what was made from an older one may undo what came after.
+        Raises CatalogTooLarge, Conflict, StoreUnavailable.
         """
         value = encode_revision(catalog_json, created_at_s=self._now_s(), note=note)
         if len(value) > self._nc.max_payload - _ENVELOPE_BYTES:
@@ -141,16 +143,18 @@ class CatalogStore:
         async with self._writing:
             for _ in range(_WRITE_ATTEMPTS_MAX):
                 try:
-                    written = await self._try_append(value, content_hash(catalog_json))
+                    written = await self._try_append(value, content_hash(catalog_json), expected_revision)
                 except _NATS_AWAY as error:
                     raise StoreUnavailable("the catalog's store is not reachable") from error
                 if written is not None:
                     return written
         raise Conflict("others are writing the catalog at the same time; try again")
 
-    async def _try_append(self, value: bytes, content: str) -> tuple[int, bool] | None:
+    async def _try_append(self, value: bytes, content: str, expected_revision: int) -> tuple[int, bool] | None:
         """None: somebody else took the number."""
         await self._catch_up()
+        if expected_revision and expected_revision != self._newest:
+            raise Conflict(f"the catalog is at revision {self._newest} by now; look at it and try again")
         if self.current is not None and self.current.number == self._newest and self.current.hash == content:
             return self._newest, False
         number = self._newest + 1

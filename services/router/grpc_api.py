@@ -148,10 +148,16 @@ class RouterAdmin(router_pb2_grpc.RouterAdminServicer):
     """What operators call. Domain errors (services.router.errors) become status codes in the server's interceptor."""
 
     def __init__(
-        self, store: CatalogStore, reports: ChannelReports, explanations: Explanations, metrics: RouterMetrics
+        self,
+        store: CatalogStore,
+        reports: ChannelReports,
+        verdicts: Verdicts,
+        explanations: Explanations,
+        metrics: RouterMetrics,
     ) -> None:
         self._store = store
         self._reports = reports
+        self._verdicts = verdicts
         self._explanations = explanations
         self._metrics = metrics
 
@@ -175,7 +181,7 @@ class RouterAdmin(router_pb2_grpc.RouterAdminServicer):
             return router_pb2.ApplyResponse(
                 unchanged=current is not None and current.hash == content_hash(catalog_json)
             )
-        return await self._append(catalog_json, request.note)
+        return await self._append(catalog_json, request.note, request.expected_revision)
 
     async def Rollback(self, request: router_pb2.RollbackRequest, context: _Context) -> router_pb2.ApplyResponse:
         if not request.revision:
@@ -202,6 +208,7 @@ class RouterAdmin(router_pb2_grpc.RouterAdminServicer):
                 router_pb2.ChannelReport(channel=state.channel, state=state.state, reason=state.reason)
                 for state in self._reports.worst(channels)
             ],
+            verdicts=self._verdicts.current().items,
         )
 
     async def History(self, request: router_pb2.HistoryRequest, context: _Context) -> router_pb2.HistoryResponse:
@@ -219,8 +226,8 @@ class RouterAdmin(router_pb2_grpc.RouterAdminServicer):
             raise InvalidRequest("group and model are required")
         return router_pb2.ExplainResponse(edges=await self._explanations.ask(request))
 
-    async def _append(self, catalog_json: bytes, note: str) -> router_pb2.ApplyResponse:
-        number, is_new = await self._store.append(catalog_json, note)
+    async def _append(self, catalog_json: bytes, note: str, expected_revision: int = 0) -> router_pb2.ApplyResponse:
+        number, is_new = await self._store.append(catalog_json, note, expected_revision)
         self._metrics.applies.labels("created" if is_new else "unchanged").inc()
         return router_pb2.ApplyResponse(revision=number, unchanged=not is_new)
 

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc.aio
 import pytest
 from redis.asyncio import Redis
 
@@ -43,7 +44,8 @@ class Replica:
     admin: auth_pb2_grpc.AuthAdminAsyncStub
     redis: Redis
     clock: Clock
-    address: str = ""
+    address: str
+    channel: grpc.aio.Channel
 
 
 StartReplica = Callable[..., Awaitable[Replica]]
@@ -91,6 +93,7 @@ async def running_replica(nats_url: str, redis_url: str, **options: Any) -> Asyn
             redis,
             clock,
             f"127.0.0.1:{port}",
+            channel,
         )
     finally:
         auth.api.stop()

@@ -16,6 +16,7 @@ ANSWERS = {
     "/admin/v1/catalog": {"revision": 1},
     "/admin/v1/accounts": {"id": "acct-1", "name": "demo"},
     "/admin/v1/accounts/acct-1/credits": {"reference": "demo-acct-1"},
+    "/admin/v1/users": {"id": "usr_1"},
     "/admin/v1/keys": {"id": "key-1", "secret": "sk-lumen-demo"},
 }
 

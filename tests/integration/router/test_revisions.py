@@ -164,3 +164,14 @@ async def until_available(call: Callable[[], Awaitable[router_pb2.ApplyResponse]
             except grpc.aio.AioRpcError as error:
                 if error_kind(error) != "unavailable":
                     raise
+
+
+async def test_apply_made_from_an_older_revision_is_refused_when_it_says_so(replica: Replica) -> None:
+    first = await apply(replica, catalog_text())
+    await apply(replica, catalog_text().replace("vendor: v", "vendor: w"))
+    stale = router_pb2.ApplyRequest(source=catalog_text(), expected_revision=first.revision)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await replica.admin.Apply(stale)
+    assert caught.value.code() is grpc.StatusCode.ABORTED
+    stale.expected_revision = 2
+    assert (await replica.admin.Apply(stale)).revision == 3

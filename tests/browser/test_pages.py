@@ -1,0 +1,101 @@
+"""Every page in light and dark, on a desk and on a phone: no serious finding of axe (in dark: of its contrast), no
+script error, no sideways scrolling; and none needs script. Screenshots go to artifacts/browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.conftest import PASSWORD, People
+from tests.browser.console import Console
+from tests.fixtures.stack import Stack
+
+PAGES = {
+    "": ("/sign-in", "/docs", "/docs/admin", "/nothing-here"),
+    "member": (
+        *("/overview", "/keys", "/keys/new", "/keys/{key}", "/usage?days=1", "/usage?by=key&measure=tokens"),
+        *("/requests", "/requests/{request}", "/models", "/statements", "/alerts", "/playground", "/connect"),
+        "/settings",
+    ),
+    "operator": (
+        *("/operator/accounts", "/operator/accounts/{account}", "/operator/keys", "/operator/users"),
+        *("/operator/channels", "/operator/catalog", "/operator/catalog/{revision}", "/operator/catalog/edit"),
+        *("/operator/groups", "/operator/dead-letters", "/operator/audit"),
+    ),
+    "finance": ("/finance", "/finance/accounts", "/finance/accounts/{account}/statement"),
+}
+LOOKS = {"light": ("light", 1280, "en-GB"), "dark": ("dark", 1280, "zh-CN"), "phone": ("light", 390, "en-GB")}
+
+
+def paths(role: str, people: People) -> list[str]:
+    values = {
+        "account": people.customer.account,
+        "key": people.customer.key_id,
+        "request": people.request_ids[0],
+        "revision": str(people.revision),
+    }
+    return [path.format(**values) for path in PAGES[role]]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("role", PAGES)
+def test_every_page_is_accessible_and_fits(
+    open_console: Callable[..., Console], people: People, role: str, look: str
+) -> None:
+    scheme, width, locale = LOOKS[look]
+    console = open_console(width=width, scheme=scheme, locale=locale)
+    if role:
+        console.go("/sign-in")
+        console.page.locator("#f-email").fill(people.emails[role])
+        console.page.locator("#f-password").fill(PASSWORD)
+        console.page.locator("main button.primary").click()
+        console.page.wait_for_url(lambda url: "/sign-in" not in url)
+    findings: list[str] = []
+    for template, path in zip(PAGES[role], paths(role, people), strict=True):
+        status = console.go(path)
+        assert status == (404 if path == "/nothing-here" else 200), path
+        if look != "phone":  # what is on a page is the same there
+            findings += console.serious_findings(None if look == "light" else ["color-contrast"])
+        if console.overflows():
+            findings.append(f"{path}: wider than the window")
+        console.shot(
+            f"{role or 'public'}{template.split('?')[0].replace('/', '-').replace('{', '').replace('}', '')}-{look}"
+        )
+    assert findings == []
+
+
+def test_pages_work_without_script(browser: Browser, stack: Stack, people: People) -> None:
+    with browser.new_context(java_script_enabled=False, locale="en-GB") as context:
+        page = context.new_page()
+        page.goto(f"{stack.env['LUMEN_CONSOLE_URL']}/keys/new")
+        page.locator("#f-email").fill(people.emails["member"])
+        page.locator("#f-password").fill(PASSWORD)
+        page.locator("main button.primary").click()
+        assert page.url.endswith("/keys/new")  # where it was going
+        page.locator("#f-name").fill("without script")
+        page.locator("main button.primary").click()
+        assert page.locator("#secret").inner_text().startswith("sk-lumen-")
+        page.goto(f"{stack.env['LUMEN_CONSOLE_URL']}/usage?days=1")
+        assert page.locator("figure svg[role=img] rect").count() > 0
+
+
+def test_keyboard_reaches_content_and_menu(open_console: Callable[..., Console]) -> None:
+    console = open_console("member")
+    console.go("/overview")
+    console.page.keyboard.press("Tab")
+    assert console.page.evaluate("document.activeElement.textContent") == "Skip to content"
+    console.page.keyboard.press("Enter")
+    assert console.page.evaluate("document.activeElement.id") == "main"
+
+
+def test_language_and_theme_are_kept(open_console: Callable[..., Console]) -> None:
+    console = open_console("member")
+    console.page.get_by_role("button", name="中文").click()
+    assert console.heading() == "概览"
+    assert console.page.locator("html").get_attribute("lang") == "zh-CN"
+    console.page.get_by_role("button", name="深色").click()
+    console.go("/keys")
+    assert console.heading() == "API 密钥"
+    assert console.page.locator("html").get_attribute("data-theme") == "dark"
