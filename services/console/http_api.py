@@ -54,7 +54,14 @@ def create_app(
     body_bytes_max: int,
     cors_origins: Sequence[str] = (),
 ) -> ASGIApp:
-    """The admin API and the pages for people."""
+    """The admin API, and the pages for people."""
+    api = create_admin_api(parts, cors_origins)
+    faces = _Faces(api, create_web(parts, api.openapi))
+    return HttpShell(faces, authorization=authorization, body_bytes_max=body_bytes_max, metrics=metrics)
+
+
+def create_admin_api(parts: Parts, cors_origins: Sequence[str] = ()) -> FastAPI:
+    """Without what surrounds it: callers are let in by HttpShell."""
     app = FastAPI(
         title="Lumen admin API",
         version="1",
@@ -92,8 +99,7 @@ def create_app(
             expose_headers=["x-request-id", "retry-after", "content-disposition"],
             max_age=600,
         )
-    faces = _Faces(app, create_web(parts, app.openapi))
-    return HttpShell(faces, authorization=authorization, body_bytes_max=body_bytes_max, metrics=metrics)
+    return app
 
 
 def _error_answer(kind: str, message: str, field: str = "") -> dict[str, Any]:

@@ -14,7 +14,7 @@ def test_first_start_may_be_repeated_and_credits_once(stack: Stack, client: http
     async def start_twice() -> tuple[dict[str, str], dict[str, str]]:
         async with AdminApi(stack.url, TOKEN) as api:
             await api.apply_catalog(CATALOG, "catalog.yaml")
-            return await create_demo(api), await create_demo(api)
+            return await create_demo(api, "a demo password"), await create_demo(api, "a demo password")
 
     first, second = asyncio.run(start_twice())
     assert first["LUMEN_ACCOUNT"] == second["LUMEN_ACCOUNT"]
