@@ -1,19 +1,17 @@
 """What every test may use."""
 
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.fixtures import authorities
 
 # Engines are started by fork (so that they die with the test run); gRPC's own fork handlers, with its threads running,
 # can leave such a child hanging before it becomes the engine.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
-# No test speaks TLS to a public name, and every client of httpx and of the vendors' SDKs, here and in the processes
-# that tests start, would take 50 ms of CPU to read the public authorities: let there be none.
-os.environ.pop("SSL_CERT_FILE", None)
-os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
+authorities.hide()
 
 # The same examples in every run, however slow the machine; `LUMEN_TEST_RANDOM=1` searches for new ones.
 settings.register_profile(
