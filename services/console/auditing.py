@@ -46,8 +46,11 @@ class Change:
 CHANGES: dict[str, Change] = {
     "AuthAdmin.CreateAccount": Change("account.create", target="name"),
     "AuthAdmin.SetAccountStatus": Change("account.status", "id", "id", before=("AuthAdmin.GetAccount", "id_or_name")),
+    "AuthAdmin.SetAccountLimits": Change("account.limits", "id", "id", before=("AuthAdmin.GetAccount", "id_or_name")),
     "AuthAdmin.CreateKey": Change("key.create", "name", "account_id"),
     "AuthAdmin.RevokeKey": Change("key.revoke", "key_id"),
+    "AdminTokens.Create": Change("token.create", "name"),
+    "AdminTokens.Revoke": Change("token.revoke", "id"),
     "Users.CreateUser": Change("user.create", "email", "account_id"),
     "Users.InviteUser": Change("user.invite", "id_or_email", before=("Users.GetUser", "id_or_email")),
     "Users.SetUserStatus": Change("user.status", "id_or_email", before=("Users.GetUser", "id_or_email")),
@@ -65,6 +68,7 @@ CHANGES: dict[str, Change] = {
 READS = frozenset(
     (
         *("AuthAdmin.GetAccount", "AuthAdmin.ListAccounts", "AuthAdmin.ListKeys"),
+        *("AdminTokens.List", "AdminTokens.Authenticate"),
         *("Users.GetUser", "Users.ListUsers", "Users.ShowInvitation", "Users.SignIn", "Users.GetSession"),
         *("Users.SignOut", "Audit.Append", "Audit.List", "Alerts.GetAlert", "Alerts.ListAlerts", "Alerts.MoveAlert"),
         *("RouterAdmin.Show", "RouterAdmin.History", "RouterAdmin.Explain"),

@@ -28,6 +28,7 @@ _READ = (
     ("GET", "/ledger/**"),
     ("GET", "/reconcile"),
     ("GET", "/usage/**"),
+    ("GET", "/users/**"),
     ("POST", "/route/explain"),
 )
 SCOPES: Mapping[Scope, Sequence[tuple[str, str]]] = {

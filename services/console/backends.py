@@ -160,6 +160,7 @@ class Backends:
         self.reconcile_timeout_s = reconcile_timeout_s
         for service, backend, stub in (
             ("AuthAdmin", self.auth, self.accounts),
+            ("AdminTokens", self.auth, self.tokens),
             ("Users", self.auth, self.users),
             ("Audit", self.auth, self.audit),
             ("Alerts", self.auth, self.alerts),

@@ -8,7 +8,10 @@ from protos import auth_pb2, billing_pb2, router_pb2
 from services.console import auditing
 
 _SERVICES = {
-    **{name: auth_pb2.DESCRIPTOR.services_by_name[name] for name in ("AuthAdmin", "Users", "Audit", "Alerts")},
+    **{
+        name: auth_pb2.DESCRIPTOR.services_by_name[name]
+        for name in ("AuthAdmin", "AdminTokens", "Users", "Audit", "Alerts")
+    },
     "RouterAdmin": router_pb2.DESCRIPTOR.services_by_name["RouterAdmin"],
     "BillingAdmin": billing_pb2.DESCRIPTOR.services_by_name["BillingAdmin"],
 }
