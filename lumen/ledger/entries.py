@@ -18,7 +18,7 @@ AMOUNT_NANOUSD_MAX = 9_000_000_000_000_000
 CREDIT_KINDS = ("topup", "grant", "refund", "adjustment", "expiry")
 
 
-class Attempt(msgspec.Struct, frozen=True, array_like=True):
+class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One call to one provider, in order; the last is the one that answered (if any did)."""
 
     channel: str
@@ -28,7 +28,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
     ttft_us: int = 0
 
 
-class UsageEntry(msgspec.Struct, frozen=True, array_like=True, tag="usage"):
+class UsageEntry(msgspec.Struct, frozen=True, array_like=True, tag="usage", gc=False):
     """One request's usage. Rated by billing with `catalog_revision`; carries no price of its own."""
 
     request_id: str
@@ -57,7 +57,7 @@ class UsageEntry(msgspec.Struct, frozen=True, array_like=True, tag="usage"):
     attempts: list[Attempt] = []
 
 
-class CreditEntry(msgspec.Struct, frozen=True, array_like=True, tag="credit"):
+class CreditEntry(msgspec.Struct, frozen=True, array_like=True, tag="credit", gc=False):
     """Money in or out by decision, not by use."""
 
     account: str
@@ -75,7 +75,7 @@ class CreditEntry(msgspec.Struct, frozen=True, array_like=True, tag="credit"):
 Entry = UsageEntry | CreditEntry
 
 
-class Batch(msgspec.Struct, frozen=True, array_like=True):
+class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     producer: str
     partition: int
     number: int

@@ -1,11 +1,11 @@
 """Which of several billings follows the ledger: one owner by a lease in a KV bucket, the others stand by.
 
-An optimisation, never relied on: two that believe they own the same partitions do no harm (both sinks take each position
-once), they only do the work twice. The owner writes its key every `beat_s`, each time over its own last revision. Whoever
-stands by looks at the key; a revision that has stood still for `patience_s` of the looker's own clock is overwritten, and
-that compare-and-set decides between several. A key that is absent, given back (an orderly end), or of a process of our own
-name that was there before us (same host and port: it cannot be alive) is taken at once, so a billing that runs alone
-never waits.
+An optimisation, never relied on: two that believe they own the same partitions do no harm (both sinks take each
+position once), they only do the work twice. The owner writes its key every `beat_s`, each time over its own last
+revision. Whoever stands by looks at the key; a revision that has stood still for `patience_s` of the looker's own clock
+is overwritten, and that compare-and-set decides between several. A key that is absent, given back (an orderly end), or
+of a process of our own name that was there before us (same host and port: it cannot be alive) is taken at once, so a
+billing that runs alone never waits.
 
     standing by --key free, or still for too long--> owner --another revision than ours--> standing by
 """
