@@ -75,6 +75,8 @@ def until_all(edges: list[Edge], name: str, value: float, since: float) -> float
     what is measured is worth as much less: ten looks' time is taken off.
     """
 
+    look_s = 0.0
+
     def look() -> bool:
         nonlocal look_s
         begun = time.monotonic()
@@ -82,7 +84,6 @@ def until_all(edges: list[Edge], name: str, value: float, since: float) -> float
         look_s = time.monotonic() - begun
         return all(found)
 
-    look_s = 0.0
     until(look, f"{name} is {value} everywhere", 30)
     return time.monotonic() - since - 10 * look_s
 

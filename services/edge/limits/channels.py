@@ -41,6 +41,16 @@ class ChannelRates:
         may_take = self._client.may_take
         return (self._requests is None or may_take(self._requests)) and (self._tokens is None or may_take(self._tokens))
 
+    @property
+    def fullness(self) -> str:
+        """For explanations: looks, and asks for nothing."""
+        for share, what in ((self._requests, "requests"), (self._tokens, "tokens")):
+            if share is not None and share.left <= 0:
+                return (
+                    f"its limit of {share.limit} {what} per minute is reached, or this edge has no part of it in hand"
+                )
+        return ""
+
     def take(self) -> None:
         """One request, right after `has_room`."""
         for share in (self._requests, self._tokens):

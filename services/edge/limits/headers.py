@@ -7,6 +7,7 @@ https://docs.claude.com/en/api/rate-limits#response-headers (reset: RFC 3339, wh
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import NamedTuple
 
 from lumen.protocols.dialects import Dialect
@@ -14,11 +15,19 @@ from services.edge.http_protocol import Headers
 
 _MINUTE_MS = 60_000
 _OPENAI = tuple(
-    tuple(f"x-ratelimit-{figure}-{what}".encode() for figure in ("limit", "remaining", "reset"))
+    (
+        f"x-ratelimit-limit-{what}".encode(),
+        f"x-ratelimit-remaining-{what}".encode(),
+        f"x-ratelimit-reset-{what}".encode(),
+    )
     for what in ("requests", "tokens")
 )
 _ANTHROPIC = tuple(
-    tuple(f"anthropic-ratelimit-{what}-{figure}".encode() for figure in ("limit", "remaining", "reset"))
+    (
+        f"anthropic-ratelimit-{what}-limit".encode(),
+        f"anthropic-ratelimit-{what}-remaining".encode(),
+        f"anthropic-ratelimit-{what}-reset".encode(),
+    )
     for what in ("requests", "tokens")
 )
 
@@ -29,20 +38,20 @@ class Figures(NamedTuple):
     limit: int
     remaining: int
 
-    @property
-    def reset_ms(self) -> int:
-        """Until all of it is back."""
-        return -(-(self.limit - self.remaining) * _MINUTE_MS // self.limit)
-
 
 def limit_headers(dialect: Dialect, requests: Figures | None, tokens: Figures | None, unix_s: float) -> Headers:
     """Only of what is limited."""
     headers: Headers = []
     is_anthropic = dialect is Dialect.ANTHROPIC_MESSAGES
-    for names, figures in zip(_ANTHROPIC if is_anthropic else _OPENAI, (requests, tokens), strict=True):
-        if figures is not None:
-            reset = _time(unix_s, figures.reset_ms) if is_anthropic else _duration(figures.reset_ms)
-            headers += zip(names, (b"%d" % figures.limit, b"%d" % figures.remaining, reset), strict=True)
+    names = _ANTHROPIC if is_anthropic else _OPENAI
+    for (limit_name, remaining_name, reset_name), figures in ((names[0], requests), (names[1], tokens)):
+        if figures is None:
+            continue
+        limit, remaining = figures
+        reset_ms = -((remaining - limit) * _MINUTE_MS // limit)  # until all of it is back, rounded up
+        headers.append((limit_name, b"%d" % limit))
+        headers.append((remaining_name, b"%d" % remaining))
+        headers.append((reset_name, _time(unix_s, reset_ms) if is_anthropic else _duration(reset_ms)))
     return headers
 
 
@@ -57,5 +66,9 @@ def _duration(ms: int) -> bytes:
 
 
 def _time(unix_s: float, ms: int) -> bytes:
-    whole_s = -(-(int(unix_s * 1000) + ms) // 1000)
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(whole_s)).encode()
+    return _rfc3339(-(-(int(unix_s * 1000) + ms) // 1000))
+
+
+@lru_cache(maxsize=256)  # requests of the same second say the same
+def _rfc3339(unix_s: int) -> bytes:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(unix_s)).encode()

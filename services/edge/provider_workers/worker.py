@@ -44,6 +44,9 @@ class Rates(Protocol):
 
     def take(self) -> None: ...
 
+    @property
+    def fullness(self) -> str: ...
+
 
 class Wiring(NamedTuple):
     """What the registry lends its workers."""
@@ -102,6 +105,13 @@ class ProviderWorker:
             and self.in_flight < self._concurrency
             and (self._rates is None or self._rates.has_room)
         )
+
+    @property
+    def fullness(self) -> str:
+        """Why no request gets in now, for explanations; empty: one does. Asks for nothing."""
+        if self.in_flight >= self._concurrency:
+            return f"all its {self._concurrency} slots are in use"
+        return "" if self._rates is None else self._rates.fullness
 
     # --- slots
 

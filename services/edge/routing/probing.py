@@ -6,8 +6,8 @@ before a client meets it, and is in use again without a client's request being r
 the channel as a request's would; that it is over only requests can show (listing is allowed to accounts in arrears).
 
 One edge at a time: time is cut into intervals, of each of which one turn is shared out through auth; without auth
-nobody probes. As the next turn is probably another edge's, whoever finds a failure looks again at once: only what fails
-`_TRIES` times in a row opens the circuit. Bounded: `_AT_ONCE_MAX` turns at once per edge, no try longer than `timeout_s`.
+nobody probes. As the next turn is probably another edge's, whoever finds a failure looks again at once: what fails
+`_TRIES` times in a row opens the circuit. Bounded: `_AT_ONCE_MAX` turns at once per edge, `timeout_s` per try.
 """
 
 from __future__ import annotations

@@ -248,8 +248,11 @@ class Selector:
             hits, misses = self._metrics.affinity_hits, self._metrics.affinity_misses
             ordered = self._ordered(plan, fit, key, now)
             self._metrics.affinity_hits, self._metrics.affinity_misses = hits, misses
+            ordered.sort(key=lambda each: bool(_fullness(each)))  # those are passed over while others have room
             for place, each in enumerate(ordered):
-                shown.append((each.target, self._standing(plan, each, fit, key, place, now)))
+                standing = self._standing(plan, each, fit, key, place, now)
+                full = _fullness(each)
+                shown.append((each.target, f"{standing}; full now: {full}" if full else standing))
         else:
             try:
                 last = self._last_resort(plan, needs, now)
@@ -281,6 +284,10 @@ class Selector:
             return f"{text}: the conversation belongs to {home.name}" + (f", which is {why}" if why else "")
         busy = 0 if each.worker is None else each.worker.in_flight
         return f"{text}: by weight {each.weight} at random, {busy} in flight"
+
+
+def _fullness(candidate: Candidate) -> str:
+    return "" if candidate.worker is None else candidate.worker.fullness
 
 
 def _unready(candidate: Candidate) -> str:

@@ -100,6 +100,14 @@ class FakeAuth(auth_pb2_grpc.AuthServicer):
         self.retired.append((request.worker_id, request.current_boot))
         return pb.RetireResponse()
 
+    async def ShareLimits(
+        self,
+        request: pb.ShareLimitsRequest,
+        context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
+    ) -> pb.ShareLimitsResponse:
+        """Limits have tests of their own."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+
     async def _fail_if(self, is_failing: bool, context: grpc.aio.ServicerContext) -> None:  # type: ignore[type-arg]
         if is_failing:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "told to fail")

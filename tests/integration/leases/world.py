@@ -291,7 +291,7 @@ class World:
             self.store, self.guard, self._live, cast(Any, self), self._metrics, recall_wait_s_max=RECALL_WAIT_S,
         )  # fmt: skip
         nothing: Any = None
-        self.api = AuthApi(nothing, nothing, self.grants, nothing, nothing, heartbeat_s=1)
+        self.api = AuthApi(nothing, nothing, self.grants, nothing, nothing, nothing, nothing, heartbeat_s=1)
         self._reaper = Reaper(
             self.store, self._live, self._metrics,
             scan_interval_s=STEP_S, idle_free_s=IDLE_FREE_S, request_free_s=REQUEST_FREE_S, clock=self.clock,

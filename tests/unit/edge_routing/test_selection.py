@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from lumen.catalog.document import Limits
 from lumen.protocols.errors import ApiError
 from services.edge.routing.selection import Needs
 from tests.unit.edge_routing.parts import Bed, channel, failure
@@ -176,3 +177,13 @@ def test_explanations_change_nothing() -> None:
     it.explain(5)
     assert (it.metrics.affinity_hits, it.metrics.affinity_misses) == (0, 0)
     assert it.explain(5)[home_of(it, 5)] == "chosen: the conversation belongs here"
+
+
+def test_a_full_channel_is_explained_after_those_with_room() -> None:
+    it = Bed(channel("first", "m", limits=Limits(concurrency=1)), channel("second", "m", priority=1))
+    assert list(it.explain()) == ["first", "second"]
+    it.worker("first").try_acquire()
+    explained = it.explain()
+    assert list(explained) == ["second", "first"]
+    assert explained["second"].startswith("chosen")
+    assert explained["first"].endswith("full now: all its 1 slots are in use")
