@@ -144,6 +144,7 @@ async def liabilities(
     page = found[:limit]
     return LiabilitiesView(
         as_of=datetime.fromtimestamp(until_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        is_current=await parts.finance.is_current(),
         accounts=totals.accounts,
         balance=amount(totals.balance),
         grants_open=amount(totals.grants_open),
