@@ -187,6 +187,7 @@ def liabilities(client: httpx.Client, **query: str) -> Any:
 
 
 def liability(client: httpx.Client, account: str) -> tuple[int, int, int]:
+    rolled_up(client)
     cursor: str | None = ""
     while cursor is not None:
         page = liabilities(client, limit="3", cursor=cursor)
@@ -223,7 +224,9 @@ def test_grants_burn_before_what_was_paid_in_the_ledgers_order(
 def test_liabilities_equal_balances_the_view_and_the_sum_of_all_rows(
     stack: Stack, client: httpx.Client, booked: dict[str, str]
 ) -> None:
+    rolled_up(client)
     told = liabilities(client, limit="1000")
+    assert told["is_current"] is True
     sums = clickhouse(
         stack,
         "SELECT (SELECT sum(amount_nanousd) FROM credits FINAL)"
@@ -253,6 +256,7 @@ def test_liabilities_as_of_a_day_hold_what_was_entered_before_it(client: httpx.C
 
 
 def test_the_reconciliation_adds_up(client: httpx.Client, booked: dict[str, str]) -> None:
+    rolled_up(client)
     answer = client.get("/admin/v1/finance/reconciliation").json()
     assert (answer["is_ok"], answer["is_current"], answer["difference"]["nanousd"]) == (True, True, 0)
     assert answer["balance"] == liabilities(client)["balance"]

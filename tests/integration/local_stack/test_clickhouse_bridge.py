@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import clickhouse_connect
 import httpx
-import pyarrow  # type: ignore[import-untyped]
+import pyarrow
 import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
