@@ -80,6 +80,7 @@ ROWS = (
     f" SELECT {', '.join(_COLUMNS.values())} FROM numbers({{first:UInt64}}, {{count:UInt64}})"
 )
 
+ROLLUP_DAYS = 15
 _DIMENSIONS = "hour, `partition`, account, key_id, `group`, model, channel, client_dialect, status"
 ROLLUPS = (
     f"INSERT INTO usage_hourly ({_DIMENSIONS}, requests, billable_requests, estimated_requests,"
@@ -87,7 +88,8 @@ ROLLUPS = (
     f" SELECT {_DIMENSIONS}, count(), countIf(is_billable), countIf(is_estimated),"
     f" {', '.join(f'sum(ifNull({name}, 0))' for name in TOKEN_COLUMNS)},"
     f" {', '.join(f'sum({name})' for name in MONEY_COLUMNS)}, sum(duration_us), sum(ttft_us), max(sequence)"
-    f" FROM usage FINAL WHERE toDate(hour) = {{day:Date}} GROUP BY {_DIMENSIONS}"
+    f" FROM usage WHERE toDate(hour) >= {{first:Date}} AND toDate(hour) < {{first:Date}} + {ROLLUP_DAYS}"
+    f" GROUP BY {_DIMENSIONS}"
 )
 
 # Ten per account, every fifth a grant.
