@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from lumen.money.usage import TokenUsage
+from services.console.pages import encode_cursor
 from tests.integration.console.stack import Stack, usage_entry
 from tests.integration.console.test_admin_api import until_balance
 from tests.integration.console.test_money import clickhouse
@@ -146,7 +147,8 @@ def test_every_figure_equals_a_direct_query_of_the_rows(
 
 
 def test_pages_follow_one_another_without_gap_or_repetition(client: httpx.Client, booked: dict[str, str]) -> None:
-    whole = margins(client, by="key")["rows"]
+    answer = margins(client, by="key")
+    whole, whole_total = answer["rows"], answer["total"]
     paged: list[Any] = []
     cursor: str | None = ""
     while cursor is not None:
@@ -154,7 +156,10 @@ def test_pages_follow_one_another_without_gap_or_repetition(client: httpx.Client
         assert len(page["rows"]) <= 2
         paged += page["rows"]
         cursor = page["next_cursor"]
+        assert page["total"] == whole_total
     assert paged == whole
+    behind = encode_cursor("2021-03-31", "")
+    assert margins(client, by="key", cursor=behind)["total"] == whole_total
     answer = client.get("/admin/v1/finance/margins", params={"cursor": "bm8"})
     assert (answer.status_code, answer.json()["error"]["problems"][0]["field"]) == (422, "cursor")
 
