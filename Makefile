@@ -9,7 +9,7 @@ CHAOS_REQUESTS := 1500
 CODE := lumen services simulator deploy tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-billing clean
+.PHONY: help setup run test test-slow test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-billing bench-finance clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -77,6 +77,9 @@ bench: setup ## CPU per request and per stream, as ratios to nginx in the same r
 
 bench-billing: setup ## entries per second that one billing process posts, its lag, and CPU per entry
 	$(BIN)/python -m tests.load.billing $(BENCH_ARGS)
+
+bench-finance: setup ## five million usage rows: each page's queries, exports of all rows, and their memory
+	$(BIN)/python -m tests.load.finance $(BENCH_ARGS)
 
 clean: ## remove the virtual environment and the default state directory
 	rm -rf $(VENV) .lumen

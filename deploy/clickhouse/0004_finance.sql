@@ -146,3 +146,10 @@ SELECT
 FROM segments
 LEFT JOIN pots ON pots.account = segments.account
 GROUP BY account;
+
+-- A month that nothing is written to any more becomes one part, and reading it FINAL costs nothing more.
+ALTER TABLE usage {on_cluster}
+MODIFY SETTING min_age_to_force_merge_seconds = 21600, min_age_to_force_merge_on_partition_only = 1;
+
+ALTER TABLE usage_hourly {on_cluster}
+MODIFY SETTING min_age_to_force_merge_seconds = 21600, min_age_to_force_merge_on_partition_only = 1;

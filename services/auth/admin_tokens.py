@@ -86,8 +86,8 @@ class AdminTokens:
             raise InvalidRequest(f"name: 1 to {_NAME_CHARS_MAX} characters")
         if expires_at_s and expires_at_s <= now_s:
             raise InvalidRequest("expires_at_s: has passed")
-        if len(await self.list()) >= _TOKENS_MAX:
-            raise InvalidRequest(f"there are {_TOKENS_MAX} tokens; no more can be made")
+        if sum(not record.revoked_at_s for record in await self.list()) >= _TOKENS_MAX:
+            raise InvalidRequest(f"there are {_TOKENS_MAX} tokens; revoke some first")
         secret = SECRET_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
         record = AdminTokenRecord(
             id=f"tok_{secrets.token_hex(10)}",

@@ -76,7 +76,7 @@ async def margins(
 
     `provider` is the host a channel calls. Refused and failed requests are rows too: they cost the account nothing.
     """
-    found = await parts.finance.margins(scope, period, by, decode_cursor(cursor, 2), limit)
+    total, found = await parts.finance.margins(scope, period, by, decode_cursor(cursor, 2), limit)
     labels = await labels_of(parts.backends, by)
     page = found[:limit]
     return MarginsView(
@@ -85,7 +85,7 @@ async def margins(
         period=period,
         by=by,
         is_current=await parts.finance.is_current(),
-        total=await parts.finance.total(scope),
+        total=total,
         rows=[
             MarginRow(period=start, value=value, label=labels.get(value, ""), **dict(sums))
             for start, value, sums in page
@@ -144,6 +144,7 @@ async def liabilities(
     page = found[:limit]
     return LiabilitiesView(
         as_of=datetime.fromtimestamp(until_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        is_current=await parts.finance.is_current(),
         accounts=totals.accounts,
         balance=amount(totals.balance),
         grants_open=amount(totals.grants_open),

@@ -21,7 +21,13 @@ from services.console.finance.scope import (
 )
 from services.console.finance.views import MarginCounts, counts
 
-_COUNTS_SQL = f"sum(requests), sum(billable_requests), {REVENUE_SQL}, {UPSTREAM_SQL}"
+_COUNTS = {
+    "all_requests": "sum(requests)",
+    "charged_requests": "sum(billable_requests)",
+    "revenue": REVENUE_SQL,
+    "upstream": UPSTREAM_SQL,
+}
+_COUNTS_SQL = ", ".join(f"{sql} AS {name}" for name, sql in _COUNTS.items())
 _MEASURE_SQL: dict[Measure, str] = {
     "revenue": "toInt128(cost_nanousd)",
     "upstream_cost": "toInt128(upstream_cost_nanousd)",
@@ -50,27 +56,29 @@ class FinanceQueries:
 
     async def margins(
         self, scope: Scope, period: Period, by: Dimension | None, after: list[str] | None, limit: int
-    ) -> list[tuple[str, str, MarginCounts]]:
-        """(period, value, sums) in that order, behind `after`; one more than `limit` when there are more."""
+    ) -> tuple[MarginCounts, list[tuple[str, str, MarginCounts]]]:
+        """The sums of everything, and (period, value, sums) in that order behind `after`: one more than `limit` when
+        there are more. One query: rollups are read once, and both are of one moment."""
         value = VALUE_SQL[by] if by else "''"
-        having = " HAVING (period, value) > ({after_period:String}, {after_value:String})" if after else ""
-        rows = await self.rows(
+        grouped = (
             f"SELECT {PERIOD_SQL[period]} AS period, {value} AS value, {_COUNTS_SQL} FROM usage_hourly FINAL"
-            f" WHERE {scope.where} GROUP BY period, value{having} ORDER BY period, value LIMIT {{rows:UInt32}}"
-            f"{FINAL_SETTINGS}",
+            f" WHERE {scope.where} GROUP BY period, value"
+        )
+        totals = ", ".join(f"sum({name}) OVER () AS total_{name}" for name in _COUNTS)
+        behind = " WHERE (period, value) > ({after_period:String}, {after_value:String})" if after else ""
+        rows = await self.rows(
+            f"SELECT * FROM (SELECT *, {totals} FROM ({grouped})){behind}"
+            f" ORDER BY period, value LIMIT {{rows:UInt32}}{FINAL_SETTINGS}",
             {
                 **scope.parameters,
                 "rows": limit + 1,
                 **dict(zip(("after_period", "after_value"), after or (), strict=False)),
             },
         )
-        return [(row[0], row[1], counts(*row[2:])) for row in rows]
-
-    async def total(self, scope: Scope) -> MarginCounts:
-        rows = await self.rows(
-            f"SELECT {_COUNTS_SQL} FROM usage_hourly FINAL WHERE {scope.where}{FINAL_SETTINGS}", scope.parameters
-        )
-        return counts(*rows[0])
+        if not rows and after:  # behind the last row: the totals have no row to ride on
+            return (await self.margins(scope, period, by, None, 1))[0], []
+        total = counts(*rows[0][-len(_COUNTS) :]) if rows else counts(0, 0, 0, 0)
+        return total, [(row[0], row[1], counts(*row[2 : 2 + len(_COUNTS)])) for row in rows]
 
     async def movers(self, scope: Scope, by: Dimension, measure: Measure, limit: int) -> list[tuple[str, int, int]]:
         """(value, before, after) nano-USD, largest change first: the scope's days against as many days before."""

@@ -65,6 +65,7 @@ class LiabilityRow(BaseModel):
 
 class LiabilitiesView(BaseModel):
     as_of: str = Field(description="entries made before this instant (UTC)")
+    is_current: bool = Field(description="false: billing has posted rows that are not summed up yet (seconds)")
     accounts: int
     balance: AmountView
     grants_open: AmountView

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from lumen.money.usage import TokenUsage
+from services.console.pages import encode_cursor
 from tests.integration.console.stack import Stack, usage_entry
 from tests.integration.console.test_admin_api import until_balance
 from tests.integration.console.test_money import clickhouse
@@ -146,7 +147,8 @@ def test_every_figure_equals_a_direct_query_of_the_rows(
 
 
 def test_pages_follow_one_another_without_gap_or_repetition(client: httpx.Client, booked: dict[str, str]) -> None:
-    whole = margins(client, by="key")["rows"]
+    answer = margins(client, by="key")
+    whole, whole_total = answer["rows"], answer["total"]
     paged: list[Any] = []
     cursor: str | None = ""
     while cursor is not None:
@@ -154,7 +156,10 @@ def test_pages_follow_one_another_without_gap_or_repetition(client: httpx.Client
         assert len(page["rows"]) <= 2
         paged += page["rows"]
         cursor = page["next_cursor"]
+        assert page["total"] == whole_total
     assert paged == whole
+    behind = encode_cursor("2021-03-31", "")
+    assert margins(client, by="key", cursor=behind)["total"] == whole_total
     answer = client.get("/admin/v1/finance/margins", params={"cursor": "bm8"})
     assert (answer.status_code, answer.json()["error"]["problems"][0]["field"]) == (422, "cursor")
 
@@ -187,6 +192,7 @@ def liabilities(client: httpx.Client, **query: str) -> Any:
 
 
 def liability(client: httpx.Client, account: str) -> tuple[int, int, int]:
+    rolled_up(client)
     cursor: str | None = ""
     while cursor is not None:
         page = liabilities(client, limit="3", cursor=cursor)
@@ -223,7 +229,9 @@ def test_grants_burn_before_what_was_paid_in_the_ledgers_order(
 def test_liabilities_equal_balances_the_view_and_the_sum_of_all_rows(
     stack: Stack, client: httpx.Client, booked: dict[str, str]
 ) -> None:
+    rolled_up(client)
     told = liabilities(client, limit="1000")
+    assert told["is_current"] is True
     sums = clickhouse(
         stack,
         "SELECT (SELECT sum(amount_nanousd) FROM credits FINAL)"
@@ -253,6 +261,7 @@ def test_liabilities_as_of_a_day_hold_what_was_entered_before_it(client: httpx.C
 
 
 def test_the_reconciliation_adds_up(client: httpx.Client, booked: dict[str, str]) -> None:
+    rolled_up(client)
     answer = client.get("/admin/v1/finance/reconciliation").json()
     assert (answer["is_ok"], answer["is_current"], answer["difference"]["nanousd"]) == (True, True, 0)
     assert answer["balance"] == liabilities(client)["balance"]

@@ -6,6 +6,7 @@ schemathesis makes the requests (https://schemathesis.readthedocs.io), the same 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -49,7 +50,7 @@ def own_catalog_back(stack: Stack) -> Iterator[None]:
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_answers_are_as_described(case: schemathesis.Case, stack: Stack) -> None:
+def test_answers_are_as_described(case: schemathesis.Case[Any], stack: Stack) -> None:
     answer = case.call(base_url=stack.url, headers={"Authorization": f"Bearer {TOKEN}"})
     case.validate_response(answer, checks=_CHECKS)
 
