@@ -3,10 +3,11 @@ script error, no sideways scrolling; and none needs script. Screenshots go to ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, ViewportSize
 
 from tests.browser.conftest import PASSWORD, People
 from tests.browser.console import Console
@@ -26,7 +27,8 @@ PAGES = {
     ),
     "finance": ("/finance", "/finance/accounts", "/finance/accounts/{account}/statement"),
 }
-LOOKS = {"light": ("light", 1280, "en-GB"), "dark": ("dark", 1280, "zh-CN"), "phone": ("light", 390, "en-GB")}
+DESK: ViewportSize = {"width": 1280, "height": 860}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 def paths(role: str, people: People) -> list[str]:
@@ -39,31 +41,40 @@ def paths(role: str, people: People) -> list[str]:
     return [path.format(**values) for path in PAGES[role]]
 
 
-@pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("role", PAGES)
-def test_every_page_is_accessible_and_fits(
-    open_console: Callable[..., Console], people: People, role: str, look: str
-) -> None:
-    scheme, width, locale = LOOKS[look]
-    console = open_console(width=width, scheme=scheme, locale=locale)
-    if role:
-        console.go("/sign-in")
-        console.page.locator("#f-email").fill(people.emails[role])
-        console.page.locator("#f-password").fill(PASSWORD)
-        console.page.locator("main button.primary").click()
-        console.page.wait_for_url(lambda url: "/sign-in" not in url)
+def test_every_page_is_accessible_and_fits(open_console: Callable[..., Console], people: People, role: str) -> None:
+    """One visit per page: as it is, then in dark, then on a phone."""
+    console = open_console(role)
     findings: list[str] = []
     for template, path in zip(PAGES[role], paths(role, people), strict=True):
         status = console.go(path)
         assert status == (404 if path == "/nothing-here" else 200), path
-        if look != "phone":  # what is on a page is the same there
-            findings += console.serious_findings(None if look == "light" else ["color-contrast"])
+        name = f"{role or 'public'}{re.sub('[{}]', '', template.split('?')[0]).replace('/', '-')}"
+        findings += console.serious_findings()
+        console.shot(f"{name}-light")
+        console.page.emulate_media(color_scheme="dark")
+        findings += [f"dark {finding}" for finding in console.serious_findings(["color-contrast"])]
+        console.shot(f"{name}-dark")
+        console.page.emulate_media(color_scheme="light")
+        console.page.set_viewport_size(PHONE)
+        if console.overflows():
+            findings.append(f"{path}: wider than a phone")
+        console.page.set_viewport_size(DESK)
         if console.overflows():
             findings.append(f"{path}: wider than the window")
-        console.shot(
-            f"{role or 'public'}{template.split('?')[0].replace('/', '-').replace('{', '').replace('}', '')}-{look}"
-        )
     assert findings == []
+
+
+def test_a_phone_shows_the_menu_on_request(open_console: Callable[..., Console]) -> None:
+    console = open_console("member", width=PHONE["width"])
+    menu = console.page.get_by_role("navigation", name="Main")
+    assert not menu.is_visible()
+    console.shot("phone-overview")
+    console.page.get_by_text("Menu", exact=True).click()
+    assert menu.is_visible()
+    console.follow("Requests")
+    assert console.path == "/requests"
+    console.shot("phone-requests")
 
 
 def test_pages_work_without_script(browser: Browser, stack: Stack, people: People) -> None:
@@ -95,7 +106,9 @@ def test_language_and_theme_are_kept(open_console: Callable[..., Console]) -> No
     console.page.get_by_role("button", name="中文").click()
     assert console.heading() == "概览"
     assert console.page.locator("html").get_attribute("lang") == "zh-CN"
+    console.shot("chinese-overview")
     console.page.get_by_role("button", name="深色").click()
     console.go("/keys")
     assert console.heading() == "API 密钥"
     assert console.page.locator("html").get_attribute("data-theme") == "dark"
+    console.shot("chinese-keys-dark")
