@@ -31,37 +31,29 @@ DESK: ViewportSize = {"width": 1280, "height": 860}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
-def paths(role: str, people: People) -> list[str]:
-    values = {
-        "account": people.customer.account,
-        "key": people.customer.key_id,
-        "request": people.request_ids[0],
-        "revision": str(people.revision),
-    }
-    return [path.format(**values) for path in PAGES[role]]
-
-
-@pytest.mark.parametrize("role", PAGES)
-def test_every_page_is_accessible_and_fits(open_console: Callable[..., Console], people: People, role: str) -> None:
-    """One visit per page: as it is, then in dark, then on a phone."""
+@pytest.mark.parametrize(("role", "template"), [(role, page) for role, pages in PAGES.items() for page in pages])
+def test_every_page_is_accessible_and_fits(
+    open_console: Callable[..., Console], people: People, role: str, template: str
+) -> None:
+    """As it is, then in dark, then on a phone."""
     console = open_console(role)
-    findings: list[str] = []
-    for template, path in zip(PAGES[role], paths(role, people), strict=True):
-        status = console.go(path)
-        assert status == (404 if path == "/nothing-here" else 200), path
-        name = f"{role or 'public'}{re.sub('[{}]', '', template.split('?')[0]).replace('/', '-')}"
-        findings += console.serious_findings()
-        console.shot(f"{name}-light")
-        console.page.emulate_media(color_scheme="dark")
-        findings += [f"dark {finding}" for finding in console.serious_findings(["color-contrast"])]
-        console.shot(f"{name}-dark")
-        console.page.emulate_media(color_scheme="light")
-        console.page.set_viewport_size(PHONE)
+    path = template.format(
+        account=people.customer.account,
+        key=people.customer.key_id,
+        request=people.request_ids[0],
+        revision=people.revision,
+    )
+    assert console.go(path) == (404 if path == "/nothing-here" else 200)
+    name = f"{role or 'public'}{re.sub('[{}]', '', template.split('?')[0]).replace('/', '-')}"
+    console.shot(f"{name}-light")
+    findings = console.serious_findings()
+    console.page.emulate_media(color_scheme="dark")
+    console.shot(f"{name}-dark")
+    findings += [f"dark {finding}" for finding in console.serious_findings(["color-contrast"])]
+    for size in (DESK, PHONE):
+        console.page.set_viewport_size(size)
         if console.overflows():
-            findings.append(f"{path}: wider than a phone")
-        console.page.set_viewport_size(DESK)
-        if console.overflows():
-            findings.append(f"{path}: wider than the window")
+            findings.append(f"wider than {size['width']} pixels")
     assert findings == []
 
 
