@@ -9,7 +9,7 @@ CHAOS_REQUESTS := 1500
 CODE := lumen services simulator deploy tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-billing bench-finance clean
+.PHONY: help setup run browsers test test-slow test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-billing bench-finance clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -26,16 +26,24 @@ $(STAMP): pyproject.toml uv.lock
 run: setup ## start the whole of Lumen on this machine, with a demo account and key (Ctrl-C stops it)
 	@$(BIN)/lumen up
 
+browsers: ## Chromium for the browser tests, from Debian's packages (as root; else set LUMEN_CHROMIUM_BIN)
+	@command -v chromium chromium-browser google-chrome >/dev/null || test -n "$$LUMEN_CHROMIUM_BIN" || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing chromium for the browser tests"; \
+	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk; } >/dev/null 2>&1 \
+	      || echo "chromium could not be installed; the browser tests are skipped" >&2; \
+	  else echo "no Chromium: the browser tests are skipped (as root, \`make browsers\` installs it)" >&2; fi; }
+
 # In groups (tests/conftest.py), in the order of collection: the slow ones with engines first, the many small ones fill the end.
 PYTEST_SPREAD := -n 2 --dist loadgroup --no-loadscope-reorder
 
 test: setup ## unit, contract, integration, e2e and short chaos tests on real engines (under 5 minutes on 2 cores)
 	$(BIN)/pytest $(PYTEST_SPREAD) -m "not slow and not long"
 
-test-slow: setup ## the tests that `make test` leaves to CI, seconds to half a minute each
+test-slow: setup browsers ## the tests that `make test` leaves to CI, seconds to half a minute each
 	$(BIN)/pytest $(PYTEST_SPREAD) -m "slow and not long"
 
-test-all: setup ## everything, with the long tests
+test-all: setup browsers ## everything, with the long tests
 	$(BIN)/pytest $(PYTEST_SPREAD)
 
 check: lint types imports protos-check test ## what CI runs: format, lint, types, boundaries, generated stubs, tests

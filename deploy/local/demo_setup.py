@@ -109,6 +109,11 @@ async def create_demo(api: AdminApi, password: str) -> dict[str, str]:
     account = await api.ensure_account(DEMO_ACCOUNT)
     await api.credit(account, _DEMO_CREDIT_USD, f"demo-{account}")
     secret = await api.create_key(account, "default", "demo")
+    await create_logins(api, account, password)
+    return {"LUMEN_API_KEY": secret, "LUMEN_ACCOUNT": account}
+
+
+async def create_logins(api: AdminApi, account: str, password: str) -> None:
+    """A user per role, the member of `account`; users of these e-mails that are there keep their passwords."""
     for role in DEMO_ROLES:
         await api.ensure_user(demo_email(role), role, account if role == "member" else "", password)
-    return {"LUMEN_API_KEY": secret, "LUMEN_ACCOUNT": account}

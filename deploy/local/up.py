@@ -70,6 +70,7 @@ class _LocalStack:
         self._previous_env = _load_previous_env(self._layout)
         self._kept = {name: self._previous_env[name] for name in _KEPT if name in self._previous_env}
         self._kept.setdefault("LUMEN_ADMIN_TOKEN", secrets.token_urlsafe(32))
+        self._has_logins = "LUMEN_DEMO_PASSWORD" in self._kept  # not in a state directory of an earlier release
         self._kept.setdefault("LUMEN_DEMO_PASSWORD", secrets.token_urlsafe(12))
         self._supervisor = Supervisor(
             specs,
@@ -105,7 +106,7 @@ class _LocalStack:
     async def _start(self) -> None:
         is_first = "LUMEN_API_KEY" not in self._kept
         catalog = catalog_to_apply(self._layout, self._options.catalog, self._previous_env)
-        if is_first or catalog is not None:
+        if is_first or catalog is not None or not self._has_logins:
             await self._supervisor.until_ready(_NEEDED_FOR_SETUP)
             await self._set_up(catalog, is_first)
         await self._supervisor.until_ready()
@@ -113,7 +114,12 @@ class _LocalStack:
         self._on_ready(self._exported())
 
     async def _set_up(self, catalog: Path | None, is_first: bool) -> None:
-        from deploy.local.demo_setup import AdminApi, apply_catalog, create_demo  # 0.2 s of imports, rarely needed
+        from deploy.local.demo_setup import (
+            AdminApi,
+            apply_catalog,
+            create_demo,
+            create_logins,
+        )  # 0.2 s of imports, rarely needed
 
         url = public_addresses(self._layout)["LUMEN_ADMIN_URL"]
         async with AdminApi(url, self._kept["LUMEN_ADMIN_TOKEN"]) as api:
@@ -123,6 +129,8 @@ class _LocalStack:
             if is_first:
                 self._kept.update(await create_demo(api, self._kept["LUMEN_DEMO_PASSWORD"]))
                 self._say("demo account created, with credits, a key and console logins")
+            elif not self._has_logins:
+                await create_logins(api, self._kept["LUMEN_ACCOUNT"], self._kept["LUMEN_DEMO_PASSWORD"])
 
     def _signalled(self) -> None:
         if self._stopping.is_set():

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, StorageState, sync_playwright
 
 from tests.browser.console import Console
 from tests.fixtures.stack import Customer, Stack, until
@@ -63,25 +63,36 @@ def people(stack: Stack) -> People:
     return People(customer, emails, request_ids, stack.admin("POST", "/catalog", order)["revision"])
 
 
+@pytest.fixture(scope="module")
+def sessions() -> dict[str, StorageState]:
+    """Cookies by role: each role signs in once per module."""
+    return {}
+
+
 @pytest.fixture
-def open_console(browser: Browser, stack: Stack, people: People) -> Iterator[Callable[..., Console]]:
-    """`open_console("member")` signs in; `open_console()` does not. `width`, `scheme`, `locale` of the browser."""
+def open_console(
+    browser: Browser, stack: Stack, people: People, sessions: dict[str, StorageState]
+) -> Iterator[Callable[..., Console]]:
+    """`open_console("member")` is signed in, on the role's first page; `open_console()` is not."""
     opened: list[Console] = []
 
-    def start(
-        role: str = "", *, width: int = 1280, scheme: str = "light", locale: str = "en-GB", email: str = ""
-    ) -> Console:
+    def start(role: str = "", *, width: int = 1280, email: str = "") -> Console:
         context = browser.new_context(
-            color_scheme="dark" if scheme == "dark" else "light",
             viewport={"width": width, "height": 860},
-            locale=locale,
+            locale="en-GB",
             permissions=["clipboard-read", "clipboard-write"],
+            storage_state=sessions.get(role),
         )
         context.set_default_timeout(15_000)
         console = Console(context.new_page(), stack.env["LUMEN_CONSOLE_URL"], ARTIFACTS)
         opened.append(console)
-        if role or email:
+        if role in sessions:
+            console.go("/")
+        elif role or email:
             console.sign_in(email or people.emails[role], PASSWORD)
+            console.page.wait_for_url(lambda url: "/sign-in" not in url)
+            if role:
+                sessions[role] = context.storage_state()
         return console
 
     yield start

@@ -3,10 +3,11 @@ script error, no sideways scrolling; and none needs script. Screenshots go to ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, ViewportSize
 
 from tests.browser.conftest import PASSWORD, People
 from tests.browser.console import Console
@@ -26,44 +27,46 @@ PAGES = {
     ),
     "finance": ("/finance", "/finance/accounts", "/finance/accounts/{account}/statement"),
 }
-LOOKS = {"light": ("light", 1280, "en-GB"), "dark": ("dark", 1280, "zh-CN"), "phone": ("light", 390, "en-GB")}
+DESK: ViewportSize = {"width": 1280, "height": 860}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
-def paths(role: str, people: People) -> list[str]:
-    values = {
-        "account": people.customer.account,
-        "key": people.customer.key_id,
-        "request": people.request_ids[0],
-        "revision": str(people.revision),
-    }
-    return [path.format(**values) for path in PAGES[role]]
-
-
-@pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("role", PAGES)
+@pytest.mark.parametrize(("role", "template"), [(role, page) for role, pages in PAGES.items() for page in pages])
 def test_every_page_is_accessible_and_fits(
-    open_console: Callable[..., Console], people: People, role: str, look: str
+    open_console: Callable[..., Console], people: People, role: str, template: str
 ) -> None:
-    scheme, width, locale = LOOKS[look]
-    console = open_console(width=width, scheme=scheme, locale=locale)
-    if role:
-        console.go("/sign-in")
-        console.page.locator("#f-email").fill(people.emails[role])
-        console.page.locator("#f-password").fill(PASSWORD)
-        console.page.locator("main button.primary").click()
-        console.page.wait_for_url(lambda url: "/sign-in" not in url)
-    findings: list[str] = []
-    for template, path in zip(PAGES[role], paths(role, people), strict=True):
-        status = console.go(path)
-        assert status == (404 if path == "/nothing-here" else 200), path
-        if look != "phone":  # what is on a page is the same there
-            findings += console.serious_findings(None if look == "light" else ["color-contrast"])
+    """As it is, then in dark, then on a phone."""
+    console = open_console(role)
+    path = template.format(
+        account=people.customer.account,
+        key=people.customer.key_id,
+        request=people.request_ids[0],
+        revision=people.revision,
+    )
+    assert console.go(path) == (404 if path == "/nothing-here" else 200)
+    name = f"{role or 'public'}{re.sub('[{}]', '', template.split('?')[0]).replace('/', '-')}"
+    console.shot(f"{name}-light")
+    findings = console.serious_findings()
+    console.page.emulate_media(color_scheme="dark")
+    console.shot(f"{name}-dark")
+    findings += [f"dark {finding}" for finding in console.serious_findings(["color-contrast"])]
+    for size in (DESK, PHONE):
+        console.page.set_viewport_size(size)
         if console.overflows():
-            findings.append(f"{path}: wider than the window")
-        console.shot(
-            f"{role or 'public'}{template.split('?')[0].replace('/', '-').replace('{', '').replace('}', '')}-{look}"
-        )
+            findings.append(f"wider than {size['width']} pixels")
     assert findings == []
+
+
+def test_a_phone_shows_the_menu_on_request(open_console: Callable[..., Console]) -> None:
+    console = open_console("member", width=PHONE["width"])
+    menu = console.page.get_by_role("navigation", name="Main")
+    assert not menu.is_visible()
+    console.shot("phone-overview")
+    console.page.get_by_text("Menu", exact=True).click()
+    assert menu.is_visible()
+    console.follow("Requests")
+    assert console.path == "/requests"
+    console.shot("phone-requests")
 
 
 def test_pages_work_without_script(browser: Browser, stack: Stack, people: People) -> None:
@@ -95,7 +98,9 @@ def test_language_and_theme_are_kept(open_console: Callable[..., Console]) -> No
     console.page.get_by_role("button", name="中文").click()
     assert console.heading() == "概览"
     assert console.page.locator("html").get_attribute("lang") == "zh-CN"
+    console.shot("chinese-overview")
     console.page.get_by_role("button", name="深色").click()
     console.go("/keys")
     assert console.heading() == "API 密钥"
     assert console.page.locator("html").get_attribute("data-theme") == "dark"
+    console.shot("chinese-keys-dark")

@@ -156,6 +156,7 @@ def running_stack(path: Path) -> Iterator[Stack]:
             "LUMEN_ADMIN_TOKEN": TOKEN,
             "LUMEN_CONSOLE_CORS_ORIGINS": f"{PLAYGROUND}, https://other.example",
             "LUMEN_BILLING_EXPIRY_INTERVAL_S": "0.2",
+            "LUMEN_CONSOLE_ALERT_INTERVAL_S": "86400",  # tests look themselves
             "LUMEN_ADMIN_URL": f"http://127.0.0.1:{ports['console']}",
             **{f"LUMEN_{name.upper()}_ADDRESS": f"127.0.0.1:{ports[name]}" for name in SERVICES},
             **{f"LUMEN_{name.upper()}_PORT": str(port) for name, port in ports.items()},

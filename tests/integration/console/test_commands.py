@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import httpx
+
 from lumen.cli.exit_codes import ExitCode
 from tests.integration.console.stack import CATALOG, TOKEN, Stack
 
@@ -45,6 +47,30 @@ def test_tables_are_for_people(stack: Stack) -> None:
     assert "COST USD" in stack.lumen("usage", "readable", *option).stdout
     assert "everything agrees" in stack.lumen("reconcile", *option).stdout
     assert "only_m1" in stack.lumen("catalog", "show", *option).stdout
+
+
+def test_users_are_invited_by_a_link_that_opens_the_console(stack: Stack) -> None:
+    option = ("--state-dir", str(stack.state_dir), "--json")
+    email = "first@example.com"
+    invited = json.loads(stack.lumen("user", "create", email, "--role", "operator", *option).stdout)
+    assert invited["status"] == "invited"
+    page = httpx.get(invited["invitation_url"], trust_env=False)
+    assert page.status_code == 200
+    assert email in page.text
+    assert stack.lumen("user", "create", email, "--role", "operator", *option).returncode == ExitCode.CONFLICT
+    assert (
+        stack.lumen("user", "create", "m@example.com", "--role", "member", *option).returncode == ExitCode.INVALID_INPUT
+    )
+    renewed = json.loads(stack.lumen("user", "invite", email, *option).stdout)
+    assert httpx.get(invited["invitation_url"], trust_env=False).status_code == 404
+    assert httpx.get(renewed["invitation_url"], trust_env=False).status_code == 200
+    created = stack.lumen(
+        "user", "create", "f@example.com", "--role", "finance", "--password-stdin", *option, stdin="a long password\n"
+    )
+    assert json.loads(created.stdout)["status"] == "active"
+    assert json.loads(stack.lumen("user", "disable", "f@example.com", *option).stdout)["status"] == "disabled"
+    assert json.loads(stack.lumen("user", "enable", "f@example.com", *option).stdout)["status"] == "active"
+    assert stack.lumen("user", "disable", "nobody@example.com", *option).returncode == ExitCode.NOT_FOUND
 
 
 def test_apply_reads_stdin_and_names_line_and_field_of_each_problem(stack: Stack) -> None:

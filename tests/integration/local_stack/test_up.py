@@ -31,6 +31,7 @@ EXPORTED = [
     "LUMEN_ADMIN_URL",
     "LUMEN_ADMIN_TOKEN",
     "LUMEN_CONSOLE_URL",
+    "LUMEN_DEMO_PASSWORD",
     "LUMEN_NATS_URL",
     "LUMEN_REDIS_URL",
     "LUMEN_CLICKHOUSE_URL",
@@ -116,6 +117,7 @@ def test_first_start_sets_up_the_demo_once(stack: SmallStack) -> None:
         "/admin/v1/accounts",
         "/admin/v1/accounts/acct-1/credits",
         "/admin/v1/keys",
+        *["/admin/v1/users"] * 3,
     ]
     simulator = f"127.0.0.1:{stack.layout.port('simulator')}/anthropic"
     assert simulator in str(calls()[0]["body"])
@@ -126,7 +128,7 @@ def test_first_start_sets_up_the_demo_once(stack: SmallStack) -> None:
     second = SmallStack(stack.layout.state_dir, stack.layout.base_port)
     second.wait_ready()
     try:
-        assert len(calls()) == 4
+        assert len(calls()) == 7
         assert second.env()["LUMEN_ADMIN_TOKEN"] == token
         assert second.env()["LUMEN_API_KEY"] == "sk-lumen-demo"
     finally:

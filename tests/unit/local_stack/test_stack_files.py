@@ -117,11 +117,14 @@ def test_large_log_is_set_aside_at_the_start(tmp_path: Path) -> None:
 
 def test_next_steps_name_the_three_endpoints_the_key_and_the_way_out(tmp_path: Path) -> None:
     layout = Layout(tmp_path, 7080)
-    env = {**public_addresses(layout), "LUMEN_API_KEY": "sk-lumen-demo", "LUMEN_ACCOUNT": "acct-1"}
+    demo = {"LUMEN_API_KEY": "sk-lumen-demo", "LUMEN_ACCOUNT": "acct-1", "LUMEN_DEMO_PASSWORD": "demo-password"}
+    env = {**public_addresses(layout), **demo}
     text = next_steps(tmp_path, env, ".venv/bin/lumen", is_detached=False)
     for path in ("/v1/chat/completions", "/v1/responses", "/v1/messages"):
         assert f"curl -N http://127.0.0.1:7080{path} " in text
     assert text.count("Bearer sk-lumen-demo") == 3
     assert ".venv/bin/lumen balance acct-1" in text
+    assert "http://127.0.0.1:7081" in text
+    assert "demo-password" in text
     assert "Ctrl-C" in text
     assert "Ctrl-C" not in next_steps(tmp_path, env, ".venv/bin/lumen", is_detached=True)
