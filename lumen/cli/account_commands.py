@@ -148,8 +148,8 @@ def balance(account: Account, state_dir: StateDir = None, as_json: AsJson = Fals
             ("balance", f"{answer['balance_usd']} USD"),
             ("reserved", f"{answer['reserved_usd']} USD"),
             ("available", f"{answer['available_usd']} USD"),
-            ("of it grants", grants),
-            ("next expiry", f"{expiry['usd']} USD at {expiry['at']}" if expiry else "none"),
+            ("grants", grants),
+            ("expires", f"{expiry['usd']} USD at {expiry['at']}" if expiry else "none"),
         )
     )
     if not answer["is_live"]:
