@@ -170,8 +170,8 @@ async def test_ahead_shrinks_as_the_limit_nears(bed: Bed) -> None:
     assert held < 8000
 
 
-async def test_a_call_touches_one_key_of_a_cluster(new_redis: Callable[..., RedisServer]) -> None:
-    """On a cluster of one node: keys must be declared, and those of one call lie in one slot."""
+async def test_a_call_touches_one_key_which_has_a_hash_tag_of_its_own(new_redis: Callable[..., RedisServer]) -> None:
+    """So any node of a Redis Cluster can run it."""
     server = new_redis()
     redis = Redis.from_url(server.url)
     key = limit_key("group:default", pb.LIMIT_TOKENS, "")
