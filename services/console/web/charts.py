@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 760, 220
-_LEFT, _BOTTOM, _TOP = 56, 22, 8
+_LEFT, _BOTTOM, _TOP = 76, 22, 8  # the left holds an axis label such as $0.002000
 SERIES_MAX = 6  # then "other": as many colours as can be told apart
 _X_LABELS_MAX = 8
 
