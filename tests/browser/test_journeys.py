@@ -12,6 +12,8 @@ from tests.browser.conftest import PASSWORD, People, ask
 from tests.browser.console import Console
 from tests.fixtures.stack import Stack, until
 
+pytestmark = pytest.mark.slow
+
 OpenConsole = Callable[..., Console]
 
 

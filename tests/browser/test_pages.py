@@ -13,6 +13,8 @@ from tests.browser.conftest import PASSWORD, People
 from tests.browser.console import Console
 from tests.fixtures.stack import Stack
 
+pytestmark = pytest.mark.slow
+
 PAGES = {
     "": ("/sign-in", "/docs", "/docs/admin", "/nothing-here"),
     "member": (

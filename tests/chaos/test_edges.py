@@ -20,6 +20,8 @@ from tests.fixtures.stack import Customer, Stack
 from tests.load.calls import Call
 from tests.load.clients import Calls, Outcome, Target, run_load
 
+pytestmark = pytest.mark.slow
+
 _CLOCK_OFFSETS_S = (3600, -26 * 3600, 45)
 _CLIENTS = 64
 _REFUSED_S_MAX = 2.5  # everybody, for longer than a refusal is remembered: nothing is left

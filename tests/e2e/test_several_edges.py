@@ -20,6 +20,8 @@ from tests.fixtures.edges import EdgeProcess, metric_at
 from tests.fixtures.engines import free_port
 from tests.fixtures.stack import Customer, Stack, until
 
+pytestmark = pytest.mark.slow
+
 CLAUDE = "claude-opus-4-8"
 SETTINGS = {"LUMEN_EDGE_BREAKER_OPEN_S": "1", "LUMEN_EDGE_BREAKER_FAILURES_MAX": "3"}
 AGREED_S_MAX = 1.0

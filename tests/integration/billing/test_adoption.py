@@ -15,6 +15,8 @@ from protos import billing_pb2 as pb
 from services.billing.errors import Conflict
 from tests.integration.billing.conftest import RunningBilling, World, eventually
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., RunningBilling]
 ACCOUNTS = [f"acc-{number}" for number in range(6)]
 STOPPED = "lumen_billing_stopped_partitions"

@@ -21,6 +21,8 @@ from tests.integration.billing.conftest import RunningBilling, World, eventually
 from tests.integration.billing.test_process import PRICE, Process
 from tests.unit.billing.test_rating import CATALOG
 
+pytestmark = pytest.mark.slow
+
 _TAKEOVER_S_MAX = 10.0  # patience of 3 s, and a busy machine
 _CREDITS = 10**12
 

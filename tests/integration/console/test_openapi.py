@@ -23,6 +23,8 @@ from schemathesis.specs.openapi.checks import (
 from tests.integration.console.stack import CATALOG, TOKEN, Stack
 from tests.unit.console.openapi import OPENAPI, OPERATIONS
 
+pytestmark = pytest.mark.slow
+
 _CHECKS = [
     not_a_server_error,
     status_code_conformance,

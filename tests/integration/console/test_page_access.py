@@ -13,6 +13,8 @@ from services.console.web.app import PAGE_MODULES
 from tests.integration.console.people import Person
 from tests.integration.console.stack import Stack, usage_entry
 
+pytestmark = pytest.mark.slow
+
 NewPerson = Callable[..., Person]
 ROLES = ("", "member", "operator", "finance")
 # What anybody may see, signed in or not.
