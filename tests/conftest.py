@@ -28,6 +28,7 @@ pytest_plugins = ["tests.fixtures.engines", "tests.fixtures.stack", "tests.chaos
 _SHARED_STACKS = ("stack", "chaos_stack")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests are spread over processes by the stack they share, all others by module."""
     for item in items:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import httpx
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PASSWORD, People, ask
