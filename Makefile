@@ -34,8 +34,8 @@ browsers: ## Chromium for the browser tests, from Debian's packages (as root; el
 	      || echo "chromium could not be installed; the browser tests are skipped" >&2; \
 	  else echo "no Chromium: the browser tests are skipped (as root, \`make browsers\` installs it)" >&2; fi; }
 
-# In groups (tests/conftest.py), in the order of collection: the slow ones with engines first, the many small ones fill the end.
-PYTEST_SPREAD := -n 2 --dist loadgroup --no-loadscope-reorder
+# In groups (tests/fixtures/spread.py), in the order of collection: the slow ones with engines first, the many small ones fill the end.
+PYTEST_SPREAD := -n 2 --dist loadscope --no-loadscope-reorder
 
 test: setup ## unit, contract, integration, e2e and short chaos tests on real engines (under 5 minutes on 2 cores)
 	$(BIN)/pytest $(PYTEST_SPREAD) -m "not slow and not long"

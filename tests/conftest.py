@@ -2,7 +2,6 @@
 
 import os
 
-import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.fixtures import authorities
@@ -22,17 +21,4 @@ settings.register_profile(
 )
 settings.load_profile("lumen")
 
-pytest_plugins = ["tests.fixtures.engines", "tests.fixtures.stack", "tests.chaos.table"]
-
-# A whole stack takes a dozen seconds of CPU to start: what shares one runs in one process.
-_SHARED_STACKS = ("stack", "chaos_stack")
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests are spread over processes by the stack they share, all others by module."""
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        shared = next((name for name in _SHARED_STACKS if name in fixtures), None)
-        module = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(shared or module.replace("/", ".")))
+pytest_plugins = ["tests.fixtures.engines", "tests.fixtures.stack", "tests.fixtures.spread", "tests.chaos.table"]
