@@ -15,6 +15,8 @@ import yaml
 
 from tests.fixtures.stack import Customer, Stack, until
 
+pytestmark = pytest.mark.slow
+
 CLAUDE = "claude-opus-4-8"
 PATHS = ("/v1/chat/completions", "/v1/responses", "/v1/messages")
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")

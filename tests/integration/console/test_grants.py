@@ -7,10 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
 
 from lumen.cli.exit_codes import ExitCode
 from tests.integration.console.stack import Stack, usage_entry
 from tests.integration.console.test_admin_api import until_balance
+
+pytestmark = pytest.mark.slow
 
 NewAccount = Callable[[], str]
 USD = 1_000_000_000

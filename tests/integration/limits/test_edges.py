@@ -15,6 +15,8 @@ from tests.fixtures.engines import RedisServer
 from tests.integration.auth.conftest import Replica, until
 from tests.integration.limits.conftest import EdgeLimits, api_key, edge_limits, group
 
+pytestmark = pytest.mark.slow
+
 G = group()
 EDGES = 4
 
