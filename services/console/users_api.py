@@ -22,6 +22,8 @@ class _Body(BaseModel):
 class CreateUser(_Body):
     """`account` (id or name): a member's. Without a password the answer carries an invitation."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"email": "ada@example.com", "role": "operator"}]})
+
     email: Annotated[str, StringConstraints(min_length=3, max_length=254)]
     role: Literal["member", "finance", "operator"]
     account: Annotated[str, StringConstraints(max_length=200)] = ""

@@ -20,6 +20,7 @@ import psutil
 import redis
 
 from deploy.local.children import die_with_parent, signal_group
+from deploy.local.layout import Layout
 from tests.fixtures.engines import free_port
 from tests.fixtures.stack import Stack, until
 
@@ -127,12 +128,8 @@ def put_back(stack: Stack, engine: str, copy: Path) -> None:
 
 def metric(stack: Stack, process: str, name: str) -> float:
     """The sum of a metric over its labels, from the process' ops port."""
-    ports = next(
-        found["ports"]
-        for found in json.loads((stack.state_dir / "status.json").read_text())["processes"]
-        if found["name"] == process
-    )
-    text = httpx.get(f"http://127.0.0.1:{ports[-1]}/metrics", timeout=5).text
+    layout = Layout(stack.state_dir, int(stack.base_url.rpartition(":")[2]))
+    text = httpx.get(f"http://127.0.0.1:{layout.ops_port(process)}/metrics", timeout=5).text
     lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
