@@ -218,7 +218,7 @@ def test_a_provider_that_cannot_be_reached_is_502(limited_stack: Stack, customer
 
 def test_a_channel_without_a_free_slot_is_503_with_retry_after(limited_stack: Stack, customer: Customer) -> None:
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(lambda: httpx.post(**call(limited_stack, customer, ALONE, "tokens=1 first_byte_ms=1500")))
+        first = pool.submit(lambda: httpx.post(**call(limited_stack, customer, ALONE, "tokens=1 first_byte_ms=6000")))
         until(lambda: provider_is_working(limited_stack, customer), "the first request holds the slot")
         second = httpx.post(**call(limited_stack, customer, ALONE, "tokens=1"))
         assert (second.status_code, second.json()["error"]["type"]) == (503, "overloaded_error")
