@@ -71,7 +71,6 @@ class Auth:
     retirements: Retirements
     api: AuthApi
     admin: AuthAdmin
-    tokens: AdminTokens
     server: grpc.aio.Server
     registry: CollectorRegistry
 
@@ -81,7 +80,6 @@ class Auth:
         await self.nc.subscribe(keyspace.RECALL_SUBJECT, cb=self._on_recall)
         lifecycle.spawn(self.directory.follow(keyspace.KV_ACCOUNTS), name="auth-accounts")
         lifecycle.spawn(self.directory.follow(keyspace.KV_KEYS), name="auth-keys")
-        lifecycle.spawn(self.tokens.run(), name="auth-admin-tokens")
         lifecycle.spawn(self.guard.run(), name="auth-redis-guard")
         lifecycle.spawn(self.reaper.run(), name="auth-reaper")
         lifecycle.spawn(self.retirements.run(), name="auth-retirements")
@@ -142,15 +140,11 @@ def build(settings: AuthSettings, nc: Client, redis: Redis, *, clock: Callable[[
         heartbeat_s=settings.heartbeat_s,
     )
     admin = AuthAdmin(directory, accounts, Keys(nc, directory, accounts))
-    tokens = AdminTokens(nc, kv_replicas=settings.kv_replicas)
     server = create_server(GRPC_CODES)
-    auth_pb2_grpc.add_AdminTokensServicer_to_server(AdminTokensApi(tokens), server)
     auth_pb2_grpc.add_AuthServicer_to_server(api, server)
     auth_pb2_grpc.add_AuthAdminServicer_to_server(admin, server)
     _add_console_services(server, settings, nc, accounts, metrics, clock)
-    return Auth(
-        nc, directory, hub, workers, guard, store, grants, reaper, retirements, api, admin, tokens, server, registry
-    )
+    return Auth(nc, directory, hub, workers, guard, store, grants, reaper, retirements, api, admin, server, registry)
 
 
 def _add_console_services(
@@ -161,14 +155,18 @@ def _add_console_services(
     metrics: AuthMetrics,
     clock: Callable[[], float],
 ) -> None:
-    """Users, sessions, the audit log and alerts: all that only the console asks for."""
+    """Users, sessions, admin tokens, the audit log and alerts: all that only the console asks for."""
     replicas = settings.kv_replicas
+
+    def objects(bucket: str) -> KvObjects:
+        return KvObjects(nc, bucket, lambda: ensure_bucket(nc, bucket, replicas=replicas))
+
     passwords = Passwords()
     metrics.pending_passwords.set_function(lambda: passwords.pending)
     throttle = SignInThrottle(clock=clock)
     metrics.throttled_names.set_function(lambda: len(throttle))
     users = Users(
-        KvObjects(nc, keyspace.KV_USERS, lambda: ensure_bucket(nc, keyspace.KV_USERS, replicas=replicas)),
+        objects(keyspace.KV_USERS),
         accounts,
         passwords,
         invitation_s=settings.invitation_s,
@@ -185,10 +183,9 @@ def _add_console_services(
         metrics,
         session_s=settings.session_s,
     )
-    alerts = Alerts(
-        KvObjects(nc, alert_settings.BUCKET, lambda: ensure_bucket(nc, alert_settings.BUCKET, replicas=replicas)),
-        accounts,
-    )
+    alerts = Alerts(objects(alert_settings.BUCKET), accounts)
+    tokens = AdminTokens(objects(keyspace.KV_ADMIN_TOKENS))
+    auth_pb2_grpc.add_AdminTokensServicer_to_server(AdminTokensApi(tokens), server)
     auth_pb2_grpc.add_UsersServicer_to_server(UsersApi(users, sessions), server)
     auth_pb2_grpc.add_AuditServicer_to_server(AuditApi(AuditLog(nc, replicas=replicas)), server)
     auth_pb2_grpc.add_AlertsServicer_to_server(AlertsApi(alerts), server)
