@@ -18,9 +18,9 @@ import clickhouse_connect
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError as DriverError
 
+_ERROR_TRAILER = b"\r\n__exception__\r\n"  # ends a body whose query failed after its head was sent (ClickHouse 25.11)
 # Server error codes that pass by themselves: too many simultaneous queries, timeouts, memory, too many parts, read-only
 # replica, keeper trouble (ClickHouse src/Common/ErrorCodes.cpp).
-_ERROR_TRAILER = b"\r\n__exception__\r\n"  # ends a body whose query failed after its head was sent (ClickHouse 25.11)
 _TRANSIENT_CODES = frozenset({159, 160, 202, 203, 209, 210, 225, 241, 242, 252, 319, 394, 425, 999})
 
 

@@ -69,10 +69,7 @@ class CountTokens:
         selection = self._attempts.select(resolution, key.account_id, peek, body)
         gate = self._limiter.gate(key, group)
         if gate is not None:  # a request, but free of charge and short: no tokens, no slot
-            try:
-                await self._limiter.admit(gate, 0, has_slot=False)
-            finally:
-                client.limit_headers = self._limiter.headers(gate, client.dialect)
+            await self._limiter.admit_client(client, gate, 0, has_slot=False)
         exchange = CountExchange(client, head, peek, body)
         native = [target for target in selection.targets if client.dialect in target.channel.dialects]
         try:

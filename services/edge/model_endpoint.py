@@ -19,7 +19,7 @@ from services.edge.exchanges import AttemptFailed, Exchange
 from services.edge.holds import plan_hold
 from services.edge.keepalive import Keepalives
 from services.edge.key_cache import ApiKey
-from services.edge.limits.limiter import Gate, Limiter, Ticket
+from services.edge.limits.limiter import Limiter, Ticket
 from services.edge.metering.lease_book import Hold
 from services.edge.metering.lease_errors import InsufficientCredits, KeySpendLimitReached, LeaseError
 from services.edge.metering.recorder import Metering
@@ -92,7 +92,9 @@ class ModelEndpoint:
             plan = plan_hold(peek, len(body), resolution)
             amount_nanousd, least_nanousd = plan.amount_nanousd, plan.least_nanousd
         gate = self._limiter.gate(key, group)
-        ticket = None if gate is None else await self._admit(client, gate, plan.prompt_tokens_typical)
+        ticket: Ticket | None = None
+        if gate is not None:
+            ticket = await self._limiter.admit_client(client, gate, plan.prompt_tokens_typical)
         hold: Hold | None = None
         call: Call | None = None
         try:
@@ -129,13 +131,6 @@ class ModelEndpoint:
                 ticket.close()
             if call is not None and call.ttft_us:
                 self._metrics.requests.first_byte(call.dialect.value, call.ttft_us / 1_000_000)
-
-    async def _admit(self, client: ClientConnection, gate: Gate, prompt_tokens: int) -> Ticket:
-        """Raises ApiError 429, 503; the official headers of limits go with it as with an answer."""
-        try:
-            return await self._limiter.admit(gate, prompt_tokens)
-        finally:
-            client.limit_headers = self._limiter.headers(gate, client.dialect)
 
     async def _hold(self, key: ApiKey, amount_nanousd: int, least_nanousd: int) -> Hold:
         """Raises ApiError 402, 503."""

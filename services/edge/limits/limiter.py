@@ -17,6 +17,7 @@ from lumen.catalog.document import Group
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.errors import ApiError, ErrorKind
 from protos import auth_pb2
+from services.edge.client_connection import ClientConnection
 from services.edge.http_protocol import Headers
 from services.edge.key_cache import ApiKey, KeyLimits
 from services.edge.limits.client import LimitClient
@@ -129,21 +130,21 @@ class Limiter:
         self._gates.move_to_end(key.key_id)
         return gate
 
+    async def admit_client(self, client: ClientConnection, gate: Gate, tokens: int, *, has_slot: bool = True) -> Ticket:
+        """As `admit`; the official headers of limits go with a refusal as with an answer."""
+        try:
+            return await self.admit(gate, tokens, has_slot=has_slot)
+        finally:
+            client.limit_headers = self.headers(gate, client.dialect)
+
     async def admit(self, gate: Gate, tokens: int, *, has_slot: bool = True) -> Ticket:
         """`tokens`: the prompt's estimate. Raises ApiError 429, or 503 when nobody knows what is left."""
-        taken: list[tuple[Share, int]] = []
-        try:
-            for share in gate.requests:
-                await self._take(share, 1, taken)
-            for share in gate.tokens if tokens else ():
-                await self._take(share, min(tokens, share.limit), taken)
-            for share in gate.slots if has_slot else ():
-                await self._take(share, 1, taken)
-        except BaseException:
-            for share, need in taken:
-                share.take_back(need)
-                self._client.touched(share)
-            raise
+        wanted = [(share, 1) for share in gate.requests]
+        if tokens:
+            wanted += [(share, min(tokens, share.limit)) for share in gate.tokens]
+        if has_slot:
+            wanted += [(share, 1) for share in gate.slots]
+        await self._take_all(wanted)
         return Ticket(self._client, gate, tokens)
 
     async def hold_spend(self, gate: Gate, ticket: Ticket, nanousd: int) -> None:
@@ -151,28 +152,29 @@ class Limiter:
         if not gate.spend:
             return
         shares = self._spend_shares(gate)
-        taken: list[tuple[Share, int]] = []
-        try:
-            for share in shares:
-                await self._take(share, nanousd, taken)
-        except BaseException:
-            for share, need in taken:
-                share.take_back(need)
-                self._client.touched(share)
-            raise
+        await self._take_all([(share, nanousd) for share in shares])
         ticket.note_spend(shares, nanousd)
 
     def headers(self, gate: Gate, dialect: Dialect) -> Headers:
         requests, tokens = gate.figures(self._client.now())
         return limit_headers(dialect, requests, tokens, self._unix_s())
 
-    async def _take(self, share: Share, need: int, taken: list[tuple[Share, int]]) -> None:
-        if not share.try_take(need):
-            refusal = await self._client.take(share, need)
-            if refusal is not None:
-                raise self._refused(refusal)
-        self._client.touched(share)
-        taken.append((share, need))
+    async def _take_all(self, wanted: list[tuple[Share, int]]) -> None:
+        """All or nothing."""
+        taken = 0
+        try:
+            for share, need in wanted:
+                if not share.try_take(need):
+                    refusal = await self._client.take(share, need)
+                    if refusal is not None:
+                        raise self._refused(refusal)
+                self._client.touched(share)
+                taken += 1
+        except BaseException:
+            for share, need in wanted[:taken]:
+                share.take_back(need)
+                self._client.touched(share)
+            raise
 
     def _refused(self, refusal: Refusal) -> ApiError:
         share = refusal.share

@@ -117,11 +117,9 @@ class ProviderWorker:
 
     def try_acquire(self) -> bool:
         """Take a slot; each one is given back by exactly one `release`."""
-        if self.disabled_reason or self.in_flight >= self._concurrency:
+        if not self.has_slot:
             return False
         if self._rates is not None:
-            if not self._rates.has_room:
-                return False
             self._rates.take()
         self.in_flight += 1
         self._stats.in_flight += 1
