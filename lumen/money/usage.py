@@ -50,3 +50,9 @@ class TokenUsage(msgspec.Struct, frozen=True, array_like=True):
             + (self.audio_input or 0)
             + (self.image_input or 0)
         )
+
+
+# What the tables call the counts, in the order of the fields.
+COUNT_COLUMNS = tuple(
+    name if name == "server_tool_requests" else f"{name}_tokens" for name in TokenUsage.__struct_fields__
+)

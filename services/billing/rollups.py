@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from itertools import islice
 
+from lumen.money.usage import COUNT_COLUMNS
 from lumen.platform.clickhouse import ClickHouse, ClickHouseError
 from services.billing.clickhouse_sink import ROLLUP_SINK, ClickHouseSink
 from services.billing.health import Health
@@ -25,18 +26,6 @@ _HOURS_AT_ONCE = 256
 _PAUSE_PER_WORK = 20  # at most a twentieth of ClickHouse's time
 _PAUSE_S_MAX = 300.0
 
-TOKEN_COLUMNS = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "audio_input_tokens",
-    "audio_output_tokens",
-    "image_input_tokens",
-    "server_tool_requests",
-)
 MONEY_COLUMNS = ("cost_nanousd", "upstream_cost_nanousd")
 _DIMENSIONS = "hour, `partition`, account, key_id, `group`, model, channel, client_dialect, status"
 
@@ -126,10 +115,10 @@ class Rollups:
             pause_s = min(max(self._interval_s, _PAUSE_PER_WORK * (time.monotonic() - started)), _PAUSE_S_MAX)
 
     async def _recompute(self, hours: list[PartitionHour]) -> None:
-        tokens = ", ".join(f"sum(ifNull({name}, 0)) AS {name}" for name in TOKEN_COLUMNS)
+        tokens = ", ".join(f"sum(ifNull({name}, 0)) AS {name}" for name in COUNT_COLUMNS)
         money = ", ".join(f"sum({name}) AS {name}" for name in MONEY_COLUMNS)
         columns = (
-            f"{_DIMENSIONS}, requests, billable_requests, estimated_requests, {', '.join(TOKEN_COLUMNS)}, "
+            f"{_DIMENSIONS}, requests, billable_requests, estimated_requests, {', '.join(COUNT_COLUMNS)}, "
             f"{', '.join(MONEY_COLUMNS)}, duration_us, ttft_us, version"
         )
         await self._clickhouse.command(

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lumen.money.usage import COUNT_COLUMNS
 from lumen.platform.clickhouse import ClickHouse
 from services.billing.clickhouse_sink import ROLLUP_SINK, ClickHouseSink
 from services.billing.ledger_queries import as_of
 from services.billing.marks import Mark
-from services.billing.rollups import MONEY_COLUMNS, TOKEN_COLUMNS, Rollups
+from services.billing.rollups import MONEY_COLUMNS, Rollups
 
 DRIFTS_NAMED_MAX = 100
 _ROLLUP_LOOKS_MAX = 4
@@ -118,7 +119,7 @@ class RowChecks:
     async def _compare_rollups(self, account: str) -> Check:
         marks = {p: stored.mark for p, stored in (await self._sink.load_marks(ROLLUP_SINK)).items()}
         scope = "account = {account:String}" if account else "1"
-        sums = [*TOKEN_COLUMNS, *MONEY_COLUMNS, "duration_us", "ttft_us"]
+        sums = [*COUNT_COLUMNS, *MONEY_COLUMNS, "duration_us", "ttft_us"]
         settled = (
             f"(`partition`, hour) NOT IN (SELECT DISTINCT `partition`, hour FROM usage WHERE NOT ({as_of(marks)}))"
         )

@@ -1,12 +1,12 @@
-"""USD as people write it <-> nano-USD (`int`). Exact both ways: no float, no rounding, one billionth is the least."""
+"""USD as people write it -> nano-USD (`int`). Exact: no float, no rounding, one billionth is the least."""
 
 from __future__ import annotations
 
 import re
 
 from lumen.ledger.entries import AMOUNT_NANOUSD_MAX
+from lumen.money.amounts import NANOUSD_PER_USD
 
-NANOUSD_PER_USD = 10**9
 _DECIMAL = re.compile(r"([+-]?)([0-9]{1,18})(?:\.([0-9]{1,30}))?")
 _FRACTION_DIGITS = 9
 
@@ -23,10 +23,3 @@ def parse_usd(text: str) -> int:
     if nanousd >= AMOUNT_NANOUSD_MAX:
         raise ValueError(f"must stay below {AMOUNT_NANOUSD_MAX // NANOUSD_PER_USD} USD")
     return -nanousd if sign == "-" else nanousd
-
-
-def format_usd(nanousd: int) -> str:
-    """-12500000000 -> `-12.5`: every digit that there is, no others."""
-    whole, fraction = divmod(abs(nanousd), NANOUSD_PER_USD)
-    digits = f"{fraction:09d}".rstrip("0")
-    return f"{'-' if nanousd < 0 else ''}{whole}{'.' + digits if digits else ''}"

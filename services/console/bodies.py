@@ -34,28 +34,28 @@ Name = Annotated[str, StringConstraints(max_length=100)]
 TimeText = Annotated[str, Field(description="ISO 8601, or a distance from now such as 30d", examples=["30d"])]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ApplyCatalog(_Body):
+class ApplyCatalog(Body):
     content: Annotated[str, Field(min_length=1, description="the catalog, YAML or JSON text")]
     source_name: Annotated[str, StringConstraints(max_length=500)] = "catalog"
     note: Note = ""
     dry_run: bool = False
 
 
-class RollbackCatalog(_Body):
+class RollbackCatalog(Body):
     revision: Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
-class CreateAccount(_Body):
+class CreateAccount(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "acme"}]})
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
-class SetStatus(_Body):
+class SetStatus(Body):
     status: Literal["active", "suspended"]
 
 
@@ -64,7 +64,7 @@ Tpm = Annotated[int, Field(ge=1, le=10**11)]
 Concurrency = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class SetLimits(_Body):
+class SetLimits(Body):
     """Of all keys of the account together. What is not said stays; null: no limit."""
 
     rpm: Rpm | None = Field(default=None, description="requests per minute")
@@ -74,14 +74,14 @@ class SetLimits(_Body):
     spend_month_usd: UsdText | None = Field(default=None, description="per calendar month, UTC")
 
 
-class Paid(_Body):
+class Paid(Body):
     """What the payer paid, as told by the payment: kept for the books, never converted."""
 
     amount: Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$")]
     currency: Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{3}$")]
 
 
-class PostCredit(_Body):
+class PostCredit(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [{"amount_usd": "25", "kind": "topup", "paid": {"amount": "23.10", "currency": "EUR"}}]
@@ -98,7 +98,7 @@ class PostCredit(_Body):
     expires: TimeText | None = None
 
 
-class CreateKey(_Body):
+class CreateKey(Body):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"account": "acme", "group": "default", "name": "laptop", "expires": "90d"}]}
     )

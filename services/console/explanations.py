@@ -15,11 +15,12 @@ from lumen.catalog.document import Catalog
 from lumen.catalog.parse import catalog_from_json
 from lumen.catalog.rates import client_rates, cost_rates
 from lumen.ledger.keyspace import lease_id
+from lumen.money.amounts import format_usd
 from lumen.money.prices import MILLION, ChargeLine, RateCard, round_half_up
 from lumen.money.usage import PRICED_BUCKETS, TokenUsage
-from lumen.platform.clickhouse import ClickHouse, ClickHouseUnavailable
-from services.console.amounts import format_usd
+from lumen.platform.clickhouse import ClickHouse
 from services.console.errors import ConsoleError, Unavailable
+from services.console.rows import Rows
 from services.console.times import format_time_us
 
 _ROWS_MAX = 100
@@ -125,7 +126,7 @@ class Explanations:
     """Raises Unavailable while ClickHouse is away, ConsoleError (not_found) for a request without an entry."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
+        self._rows = Rows(clickhouse)
 
     async def explain(self, request_id: str) -> ExplanationView:
         columns = ", ".join(f"`{column}`" for column in _COLUMNS)
@@ -172,12 +173,6 @@ class Explanations:
         if not rows:
             raise Unavailable(f"catalog revision {revision} is not in ClickHouse yet")
         return catalog_from_json(rows[0][0].encode())
-
-    async def _rows(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        try:
-            return await self._clickhouse.rows(sql, parameters)
-        except ClickHouseUnavailable as error:
-            raise Unavailable("ClickHouse cannot be reached") from error
 
 
 def explain_entry(row: dict[str, Any], catalog: Catalog) -> EntryView:

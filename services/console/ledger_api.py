@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from protos import billing_pb2
+from services.console.bodies import Body
 from services.console.pages import Cursor, Limit, page_of
 from services.console.parts import ADMIN_ROOT, PartsDependency
 from services.console.times import format_time_us
@@ -15,24 +16,20 @@ from services.console.times import format_time_us
 router = APIRouter(prefix=f"{ADMIN_ROOT}/ledger", tags=["ledger"])
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ReplayBody(_Body):
+class ReplayBody(Body):
     """`catalog_revision`: rate with this revision; 0: the entry's own."""
 
     catalog_revision: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
 
 
-class RebuildBody(_Body):
+class RebuildBody(Body):
     """`account`: its partition only; empty: all. `accept_trimmed`: entries trimmed unposted are given up."""
 
     account: str = ""
     accept_trimmed: bool = False
 
 
-class AdoptBody(_Body):
+class AdoptBody(Body):
     dry_run: bool = False
 
 

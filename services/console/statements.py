@@ -12,9 +12,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from lumen.platform.clickhouse import ClickHouse, ClickHouseUnavailable
-from services.console.amounts import format_usd
-from services.console.errors import InvalidRequest, Unavailable
+from lumen.money.amounts import format_usd
+from lumen.platform.clickhouse import ClickHouse
+from services.console.errors import InvalidRequest
+from services.console.rows import Rows
 from services.console.times import format_time, format_time_us
 
 _MONTH = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])")
@@ -75,7 +76,7 @@ class Statements:
     """Raises Unavailable while ClickHouse is away."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
+        self._rows = Rows(clickhouse)
 
     async def month(self, account: str, month: str, now_s: int) -> StatementView:
         since_s, until_s = month_bounds_s(month)
@@ -141,12 +142,6 @@ class Statements:
             )
             for at, kind, source, reference, note, amount in rows
         ]
-
-    async def _rows(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        try:
-            return await self._clickhouse.rows(sql, parameters)
-        except ClickHouseUnavailable as error:
-            raise Unavailable("ClickHouse cannot be reached") from error
 
 
 def _amount(nanousd: int) -> AmountView:

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from lumen.platform.clickhouse import ClickHouse, ClickHouseUnavailable
-from services.console.amounts import format_usd
-from services.console.errors import InvalidRequest, Unavailable
+from lumen.money.amounts import format_usd
+from lumen.platform.clickhouse import ClickHouse
+from services.console.errors import InvalidRequest
+from services.console.rows import Rows
 from services.console.times import format_time_us
 
 Grouping = Literal["model", "key", "day"]
@@ -110,7 +111,7 @@ class UsageQueries:
     """Raises Unavailable while ClickHouse is away."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
+        self._rows = Rows(clickhouse)
 
     async def summed(
         self, account: str, since_s: int, until_s: int, by: Grouping
@@ -156,12 +157,6 @@ class UsageQueries:
         ]
         last = rows[limit - 1][len(names) :] if len(rows) > limit else None
         return listed, tuple(map(str, last)) if last else None
-
-    async def _rows(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        try:
-            return await self._clickhouse.rows(sql, parameters)
-        except ClickHouseUnavailable as error:
-            raise Unavailable("ClickHouse cannot be reached") from error
 
 
 def _counts(figures: Any) -> dict[str, Any]:

@@ -9,17 +9,14 @@ from fastapi import APIRouter, Request, status
 from pydantic import BaseModel, ConfigDict, SecretStr, StringConstraints
 
 from protos import auth_pb2
+from services.console.bodies import Body
 from services.console.parts import ADMIN_ROOT, Parts, PartsDependency
 from services.console.times import format_time
 
 router = APIRouter(prefix=f"{ADMIN_ROOT}/users", tags=["users"])
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CreateUser(_Body):
+class CreateUser(Body):
     """`account` (id or name): a member's. Without a password the answer carries an invitation."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"email": "ada@example.com", "role": "operator"}]})
@@ -30,7 +27,7 @@ class CreateUser(_Body):
     password: SecretStr | None = None
 
 
-class SetUserStatus(_Body):
+class SetUserStatus(Body):
     status: Literal["active", "disabled"]
 
 

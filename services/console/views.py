@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from lumen.money.amounts import format_usd
 from protos import auth_pb2, billing_pb2, router_pb2
-from services.console.amounts import format_usd
 from services.console.times import format_time
 
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 
 import aiohttp
 
+from lumen.money.amounts import format_usd
 from protos import auth_pb2, billing_pb2
-from services.console.amounts import format_usd
 from services.console.backends import Backends
 from services.console.errors import ConsoleError
 from services.console.metrics import ConsoleMetrics

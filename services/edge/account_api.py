@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
+from lumen.money.amounts import format_usd
 from lumen.platform.grpc import request_metadata
 from lumen.protocols.errors import ApiError, ErrorKind
 from protos import billing_pb2
@@ -30,7 +31,6 @@ DAYS_MAX = 31
 _DAYS_DEFAULT = 30
 _PER_MINUTE = 60  # of one key
 _AT_ONCE_MAX = 16
-_NANOUSD_PER_USD = 10**9
 _GROUPINGS = ("model", "day")
 _QUERY_FIELDS = frozenset({"since", "until", "by"})
 
@@ -88,7 +88,7 @@ class AccountApi:
             "by": by,
             "currency": "USD",
             "data": rows,
-            "total": {**totals, "cost_usd": _usd(totals["cost_nanousd"])},
+            "total": {**totals, "cost_usd": format_usd(totals["cost_nanousd"])},
         }
 
     def _admit(self, key: ApiKey) -> AccountQueriesAsyncStub:
@@ -149,17 +149,11 @@ _COUNTS = (
 
 def _row(by: str, row: billing_pb2.KeyUsageRow) -> dict[str, Any]:
     counts = {name: getattr(row, name) for name in _COUNTS}
-    return {by: row.value, **counts, "cost_usd": _usd(row.cost_nanousd)}
+    return {by: row.value, **counts, "cost_usd": format_usd(row.cost_nanousd)}
 
 
 def _amounts(name: str, nanousd: int) -> dict[str, Any]:
-    return {f"{name}_nanousd": nanousd, f"{name}_usd": _usd(nanousd)}
-
-
-def _usd(nanousd: int) -> str:
-    whole, fraction = divmod(abs(nanousd), _NANOUSD_PER_USD)
-    digits = f"{fraction:09d}".rstrip("0")
-    return f"{'-' if nanousd < 0 else ''}{whole}{'.' + digits if digits else ''}"
+    return {f"{name}_nanousd": nanousd, f"{name}_usd": format_usd(nanousd)}
 
 
 def _day(name: str, text: str | None) -> date | None:

@@ -237,7 +237,7 @@ def test_active_probes_find_a_dead_provider_and_its_return_without_any_request(
         apply(stack, edges, catalog)
         time.sleep(0.3)  # one that was under way
         count = len(provider.paths)
-        time.sleep(2.5)
+        time.sleep(2.5)  # that nothing comes is only seen by waiting: two turns and a half
         assert len(provider.paths) == count, "off by default"
 
 

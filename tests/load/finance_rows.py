@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from services.billing.rollups import MONEY_COLUMNS, TOKEN_COLUMNS
+from lumen.money.usage import COUNT_COLUMNS
+from services.billing.rollups import MONEY_COLUMNS
 
 ACCOUNTS = 500
 DAYS = [date(2026, 7, 1) + timedelta(days=day) for day in range(90)]
@@ -84,9 +85,9 @@ ROLLUP_DAYS = 15
 _DIMENSIONS = "hour, `partition`, account, key_id, `group`, model, channel, client_dialect, status"
 ROLLUPS = (
     f"INSERT INTO usage_hourly ({_DIMENSIONS}, requests, billable_requests, estimated_requests,"
-    f" {', '.join(TOKEN_COLUMNS)}, {', '.join(MONEY_COLUMNS)}, duration_us, ttft_us, version)"
+    f" {', '.join(COUNT_COLUMNS)}, {', '.join(MONEY_COLUMNS)}, duration_us, ttft_us, version)"
     f" SELECT {_DIMENSIONS}, count(), countIf(is_billable), countIf(is_estimated),"
-    f" {', '.join(f'sum(ifNull({name}, 0))' for name in TOKEN_COLUMNS)},"
+    f" {', '.join(f'sum(ifNull({name}, 0))' for name in COUNT_COLUMNS)},"
     f" {', '.join(f'sum({name})' for name in MONEY_COLUMNS)}, sum(duration_us), sum(ttft_us), max(sequence)"
     f" FROM usage WHERE toDate(hour) >= {{first:Date}} AND toDate(hour) < {{first:Date}} + {ROLLUP_DAYS}"
     f" GROUP BY {_DIMENSIONS}"

@@ -10,23 +10,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from lumen.money.usage import PRICED_BUCKETS
 from services.console.finance.columns import DECIMAL_PRECISION, DECIMAL_SCALE, Column, Kind, iso, quoted, usd
 
 FOCUS_VERSION = "1.2"
 CREDITS = "Credits"  # the virtual currency and its unit
 
 _USAGE_TOKENS = " + ".join(
-    f"ifNull({bucket}_tokens, 0)"  # disjoint; reasoning is part of output
-    for bucket in (
-        "input",
-        "cache_read",
-        "cache_write_5m",
-        "cache_write_1h",
-        "output",
-        "audio_input",
-        "audio_output",
-        "image_input",
-    )
+    f"ifNull({bucket}_tokens, 0)" for bucket in PRICED_BUCKETS if bucket != "server_tool_requests"
 )
 # Grouped along the table's sorting key: one hour of one account is held at a time.
 _USAGE_SOURCE = (

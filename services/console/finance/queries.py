@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from lumen.platform.clickhouse import ClickHouse, ClickHouseUnavailable
-from services.console.errors import Unavailable
+from lumen.platform.clickhouse import ClickHouse
 from services.console.finance.scope import (
     FINAL_SETTINGS,
     PERIOD_SQL,
@@ -20,6 +16,7 @@ from services.console.finance.scope import (
     Scope,
 )
 from services.console.finance.views import MarginCounts, counts
+from services.console.rows import Rows
 
 _COUNTS = {
     "all_requests": "sum(requests)",
@@ -52,7 +49,7 @@ class FinanceQueries:
     """Raises Unavailable while ClickHouse is away."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
+        self.rows = Rows(clickhouse)
 
     async def margins(
         self, scope: Scope, period: Period, by: Dimension | None, after: list[str] | None, limit: int
@@ -111,9 +108,3 @@ class FinanceQueries:
             f"{FINAL_SETTINGS}"
         )
         return tuple(int(figure or 0) for figure in rows[0])  # type: ignore[return-value]
-
-    async def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        try:
-            return await self._clickhouse.rows(sql, parameters)
-        except ClickHouseUnavailable as error:
-            raise Unavailable("ClickHouse cannot be reached") from error

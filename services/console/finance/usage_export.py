@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
+from lumen.money.usage import COUNT_COLUMNS
 from services.console.finance.columns import Column, Kind, iso, usd
-
-_TOKENS = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "audio_input_tokens",
-    "audio_output_tokens",
-    "image_input_tokens",
-    "server_tool_requests",
-)
 
 
 def _plain(kind: Kind, *names: str) -> list[Column]:
@@ -28,7 +16,7 @@ USAGE_COLUMNS: tuple[Column, ...] = (
     *_plain("string", "client_dialect", "upstream_dialect", "finish_reason"),
     *_plain("integer", "status", "catalog_revision", "duration_us", "ttft_us"),
     *_plain("boolean", "is_stream", "is_estimated", "is_billable"),
-    *_plain("integer", *_TOKENS),  # empty: the provider did not report it
+    *_plain("integer", *COUNT_COLUMNS),  # empty: the provider did not report it
     Column("cost_usd", "decimal", (usd("cost_nanousd"),)),
     Column("upstream_cost_usd", "decimal", (usd("upstream_cost_nanousd"),)),
     Column("margin_usd", "decimal", (usd("cost_nanousd - upstream_cost_nanousd"),)),

@@ -6,7 +6,7 @@ from datetime import date
 
 from pydantic import BaseModel, Field
 
-from services.console.amounts import format_usd
+from lumen.money.amounts import format_usd
 from services.console.finance.scope import Dimension, Measure, Period
 from services.console.statements import AmountView
 from services.console.views import CheckView

@@ -5,8 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from lumen.money.amounts import format_usd
 from protos import auth_pb2
-from services.console.amounts import format_usd, parse_usd
+from services.console.amounts import parse_usd
 from services.console.errors import ConsoleError
 from services.console.web.pages import go_to, pages_of
 from services.console.web.visitors import Member, Submitted, Visitor, parts_of

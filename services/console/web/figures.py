@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
-from services.console.amounts import format_usd
+from lumen.money.amounts import format_usd
 
 _NANO = 10**9
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lumen.platform.clickhouse import ClickHouse, ClickHouseUnavailable
-from services.console.errors import Unavailable
+from lumen.platform.clickhouse import ClickHouse
+from services.console.rows import Rows
 
 Step = Literal["hour", "day"]
 By = Literal["model", "key", "group", "channel", "account"]
@@ -118,7 +118,7 @@ class PageQueries:
     """Raises Unavailable while ClickHouse is away."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
+        self._rows = Rows(clickhouse)
 
     async def series(
         self, account: str, since_s: int, until_s: int, step: Step, by: By, measure: Measure, key_id: str = ""
@@ -233,9 +233,3 @@ class PageQueries:
             {"account": account, "limit": limit},
         )
         return [dict(zip(names, row, strict=True)) for row in rows]
-
-    async def _rows(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        try:
-            return await self._clickhouse.rows(sql, parameters)
-        except ClickHouseUnavailable as error:
-            raise Unavailable("ClickHouse cannot be reached") from error

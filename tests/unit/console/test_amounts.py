@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lumen.ledger.entries import AMOUNT_NANOUSD_MAX
-from services.console.amounts import format_usd, parse_usd
+from lumen.money.amounts import format_usd
+from services.console.amounts import parse_usd
 
 
 @pytest.mark.parametrize(
