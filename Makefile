@@ -37,7 +37,7 @@ browsers: ## Chromium for the browser tests, from Debian's packages (as root; el
 # In groups (tests/fixtures/spread.py), in the order of collection: the slow ones with engines first, the many small ones fill the end.
 PYTEST_SPREAD := -n 2 --dist loadscope --no-loadscope-reorder
 
-test: setup ## unit, contract, integration, e2e and short chaos tests on real engines (under 5 minutes on 2 cores)
+test: setup ## unit, contract, integration, e2e and short chaos tests on real engines (minutes)
 	$(BIN)/pytest $(PYTEST_SPREAD) -m "not slow and not long"
 
 test-slow: setup browsers ## the tests that `make test` leaves to CI, seconds to half a minute each
