@@ -40,6 +40,8 @@ FALLBACKS: Mapping[str, str] = {
 OUTPUT_CAP_UNLIMITED = 2**53
 
 _NO_MODIFIERS: Mapping[str, str] = {}
+# Per million tokens, and the multiplier's millionths.
+_DENOMINATOR = MILLION * MILLION
 _PRICE = re.compile(r"(\d{1,9})(?:\.(\d{1,9}))?", re.ASCII)
 _MULTIPLIER = re.compile(r"(\d{1,6})(?:\.(\d{1,6}))?", re.ASCII)
 
@@ -234,7 +236,7 @@ class RateCard:
 
     def _scale(self, modifiers: Mapping[str, str]) -> tuple[int, int]:
         """(factor, denominator) that turn sum(count x price) into nano-USD."""
-        factor, denominator = self.multiplier, MILLION * MILLION
+        factor, denominator = self.multiplier, _DENOMINATOR
         for dimension, value in modifiers.items():
             modifier = self.modifiers.get(dimension, {}).get(value)
             if modifier is None:

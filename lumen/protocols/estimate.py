@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lumen.protocols.attachments import NO_ATTACHMENTS
 from lumen.protocols.peek import Peek
 
 # English prose has 4.2 UTF-8 bytes per token, code 3.3 and Chinese 3 to 4.5 with the vocabularies of 2024 and later.
@@ -52,6 +53,8 @@ def _attachment_tokens(
 ) -> tuple[int, int]:
     """(tokens, bytes that they stand for)"""
     attachments = peek.attachments
+    if attachments is NO_ATTACHMENTS:
+        return 0, 0
     tokens = replaced_bytes = 0
     for count, inline_bytes, tokens_max in (
         (attachments.images, attachments.image_bytes, image_tokens_max),

@@ -23,9 +23,9 @@ def rewrite(peek: Peek, body: bytes, *, model: str, stream: bool, output_cap: in
     caps the client set, or is added under the dialect's own name. Chat streams ask for usage. What other vendors sealed
     earlier in the conversation is taken out (`lumen.protocols.foreign_seals`).
     """
-    return _edited(
-        peek, body, {**_edits(peek, model, stream, output_cap), **own_members(peek.dialect, peek.fields, body)}
-    )
+    edits = _edits(peek, model, stream, output_cap)
+    edits.update(own_members(peek.dialect, peek.fields, body))
+    return _edited(peek, body, edits)
 
 
 def rewrite_model(peek: Peek, body: bytes, model: str) -> bytes:

@@ -65,10 +65,12 @@ def peek(dialect: Dialect, body: bytes, *, is_output_cap_required: bool = True) 
             break
     else:
         raise fields.wording.missing(fields.prompts[0])
-    for name, why in fields.refused_when_true.items():
-        if name in members and _boolean(fields, members, name):
-            raise InvalidRequest(why, name, "unsupported_parameter")
-    tally = _tally(fields, members)
+    is_special = not fields.special.isdisjoint(members)
+    if is_special:
+        for name, why in fields.refused_when_true.items():
+            if name in members and _boolean(fields, members, name):
+                raise InvalidRequest(why, name, "unsupported_parameter")
+    tally = _tally(fields, members, is_special=is_special)
     return Peek(
         dialect,
         members,
@@ -80,7 +82,7 @@ def peek(dialect: Dialect, body: bytes, *, is_output_cap_required: bool = True) 
         tally.attachments(),
         tuple(tally.unbounded),
         tuple(tally.server_tools),
-        _modifiers(fields, members),
+        _modifiers(fields, members) if is_special else {},
     )
 
 
@@ -182,13 +184,15 @@ def stream_options(fields: RequestFields, members: Members) -> dict[str, Raw]:
         raise fields.wording.wrong_type("stream_options", "object", _value(members, "stream_options")) from None
 
 
-def _tally(fields: RequestFields, members: Members) -> PromptTally:
+def _tally(fields: RequestFields, members: Members, *, is_special: bool) -> PromptTally:
     tally = PromptTally()
     try:
         fields.tally_prompt(members, tally)
     except (msgspec.DecodeError, RecursionError) as error:
         name = fields.prompts[0]
         raise InvalidRequest(f"{name}: {error}", name) from None
+    if not is_special:
+        return tally
     for name in fields.unbounded:
         if name in members and is_set(members[name]):
             tally.unbound(name)

@@ -66,6 +66,13 @@ class RequestFields:
     # Members that must not be true -> why not.
     refused_when_true: Mapping[str, str] = field(default_factory=dict)
     has_stream_usage_option: bool = False
+    # Members of which any asks for a closer look: most requests have none.
+    special: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        special = {"tools", *self.modifiers, *self.modifier_members, *self.unbounded}
+        special |= {*self.server_tool_members, *self.refused_when_true}
+        object.__setattr__(self, "special", frozenset(special))
 
 
 def server_tools_of(tools: msgspec.Raw, is_server_tool: Callable[[str | None, Members], bool]) -> list[str]:

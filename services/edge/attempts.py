@@ -126,7 +126,7 @@ class Attempts:
             admitted = 0
             for target in targets:
                 worker = self._workers.get(target.channel.name)
-                if worker is None or not worker.is_ready:
+                if worker is None or worker.disabled_reason:
                     continue
                 if not worker.has_slot:
                     admitted += 1
@@ -221,6 +221,6 @@ def needs_of(peek: Peek, body_bytes: int, resolution: Resolution) -> Needs:
 async def _send(exchange: Exchange, target: Target, worker: ProviderWorker) -> UpstreamResponse:
     message = exchange.request(target)
     try:
-        return await worker.send(message.dialect.value, message.path, message.headers, message.body)
+        return await worker.send(message.dialect, message.path, message.headers, message.body)
     except UpstreamFailure as error:
         raise transport_failure(error) from error

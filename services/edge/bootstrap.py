@@ -136,7 +136,7 @@ def build(
     admission = Admission(keys, tables)
     addresses = ClientAddresses(settings.trusted_proxies)
     keepalives = Keepalives(settings.keepalive_interval_s, metrics)
-    recording = Recording(metering, channel_limits, identity.boot, metrics)
+    recording = Recording(metering, channel_limits, identity.boot, metrics, record_s_max=settings.record_s_max)
     guard = RequestGuard(metrics, settings.requests_in_flight_max)
     metrics.in_flight.set_function(lambda: guard.in_flight)
     routing_metrics = RoutingMetrics(registry)
@@ -172,12 +172,11 @@ def build(
                 metering,
                 recording,
                 keepalives,
-                addresses,
                 metrics,
                 routing_metrics,
                 settings,
             ),
-            CountTokens(guard, admission, attempts, limiter, addresses, settings),
+            CountTokens(guard, admission, attempts, limiter, settings),
             create_rest(
                 admission,
                 tables,
@@ -189,6 +188,7 @@ def build(
                     timeout_s=settings.account_query_timeout_s,
                 ),
             ),
+            addresses,
             Cors(settings.cors_origins) if settings.cors_origins else None,
         ),
         metrics=metrics,
@@ -228,6 +228,7 @@ def create_server(app: EdgeApp, settings: EdgeSettings, metrics: EdgeMetrics) ->
                 settings.head_s_max,
                 settings.client_stalled_s_max,
                 metrics.stalled_clients.inc,
+                app.short_ways(),
             ),
             ws="none",
             lifespan="off",

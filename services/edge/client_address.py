@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
-
-from services.edge.client_connection import Scope
 
 _HOPS_MAX = 20
+
+Peer = tuple[str, int] | None  # of the connection; None: a Unix socket
 
 
 class ClientAddresses:
@@ -18,10 +17,9 @@ class ClientAddresses:
             ipaddress.ip_network(part.strip(), strict=False) for part in trusted_proxies.split(",") if part.strip()
         ]
 
-    def of(self, scope: Scope, fields: dict[bytes, bytes]) -> str:
+    def of(self, peer: Peer, fields: dict[bytes, bytes]) -> str:
         """ "" when there is none (a Unix socket)."""
-        peer: Any = scope.get("client")
-        address: str = peer[0] if peer else ""
+        address = peer[0] if peer else ""
         if not self._trusted:
             return address
         hops = fields.get(b"x-forwarded-for", b"").decode("latin-1").split(",")[-_HOPS_MAX:]

@@ -11,13 +11,11 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.errors import ApiError, ErrorKind
-from services.edge.http_protocol import CYCLE_KEY, PROTOCOL_KEY, ClientStalled, EdgeHttpProtocol, Headers
+from services.edge.http_protocol import ClientStalled, Headers
+from services.edge.short_cycle import ShortCycle
 
-STANDING_HEADERS_KEY = "lumen.standing_headers"  # in a request's scope: of its answer, whatever it will be
 _NO_HEADERS: Headers = []
 
 # Content-Length in digits; more than any limit has.
@@ -44,7 +42,6 @@ class ClientConnection:
     __slots__ = (
         "_cycle",
         "_protocol",
-        "_receive",
         "_standing_headers",
         "dialect",
         "extra_headers",
@@ -56,13 +53,14 @@ class ClientConnection:
         "status",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, request_id: str, dialect: Dialect) -> None:
-        self._protocol: EdgeHttpProtocol = scope[PROTOCOL_KEY]
-        self._cycle: RequestResponseCycle = scope[CYCLE_KEY]
-        self._receive = receive
+    def __init__(
+        self, cycle: ShortCycle, request_id: str, dialect: Dialect, standing_headers: Headers = _NO_HEADERS
+    ) -> None:
+        self._protocol = cycle.protocol
+        self._cycle = cycle
         self.request_id = request_id
         self.dialect = dialect
-        self._standing_headers: Headers = scope.get(STANDING_HEADERS_KEY, _NO_HEADERS)
+        self._standing_headers = standing_headers  # of its answer, whatever it will be
         self.extra_headers: Headers = []  # of the answer, besides those every answer has
         self.limit_headers: Headers | None = None  # of a key with rate limits
         self.has_started = False
@@ -86,8 +84,8 @@ class ClientConnection:
         declared = fields.get(b"content-length", b"")
         if len(declared) > _LENGTH_DIGITS_MAX or int(declared or b"0") > bytes_max:
             raise _too_large(bytes_max)  # before a client that asks first sends it
-        whole = self._protocol.take_whole_body(self._cycle)
-        if whole is not None:
+        if not self._cycle.more_body:
+            whole = self._cycle.take()
             if len(whole) > bytes_max:
                 raise _too_large(bytes_max)
             return whole
@@ -109,7 +107,7 @@ class ClientConnection:
     async def _receive_or_timeout(self, timeout_s: float) -> MutableMapping[str, Any]:
         try:
             async with asyncio.timeout(timeout_s):
-                message = await self._receive()
+                message = await self._cycle.receive()
         except TimeoutError as error:
             raise ApiError(ErrorKind.INVALID_REQUEST, "The request body did not arrive in time.", status=408) from error
         if message["type"] == "http.disconnect":

@@ -6,7 +6,7 @@ https://fetch.spec.whatwg.org/#http-cors-protocol
 
 from __future__ import annotations
 
-from services.edge.client_connection import Scope, Send
+from services.edge.client_connection import Send
 from services.edge.http_protocol import Headers
 
 _PREFLIGHT: Headers = [
@@ -35,9 +35,8 @@ class Cors:
             if origin
         }
 
-    def headers_of(self, scope: Scope) -> Headers | None:
+    def headers_for(self, origin: bytes | None) -> Headers | None:
         """What the answer carries besides; None: another origin, or no page asks."""
-        origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
         return self._headers.get(origin) if origin is not None else None
 
     async def answer_preflight(self, allowed: Headers, send: Send) -> None:

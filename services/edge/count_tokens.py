@@ -11,15 +11,14 @@ from collections.abc import Callable
 
 from lumen.catalog.resolve import Target
 from lumen.ledger.entries import Attempt
-from lumen.protocols.dialects import Dialect, upstream_path
+from lumen.protocols.dialects import upstream_path
 from lumen.protocols.errors import ApiError
 from lumen.protocols.estimate import prompt_tokens_typical
 from lumen.protocols.passthrough import rewrite_model
 from lumen.protocols.peek import Peek
 from services.edge.admission import Admission
 from services.edge.attempts import Attempts
-from services.edge.client_address import ClientAddresses
-from services.edge.client_connection import ClientConnection, Receive, Scope
+from services.edge.client_connection import ClientConnection
 from services.edge.exchanges import UpstreamMessage
 from services.edge.failures import transport_failure
 from services.edge.forwarded_headers import forwarded
@@ -27,7 +26,6 @@ from services.edge.limits.limiter import Limiter
 from services.edge.provider_workers.transport import ProtocolViolation, UpstreamFailure, UpstreamResponse
 from services.edge.request_guard import RequestGuard
 from services.edge.request_head import RequestHead
-from services.edge.request_ids import new_request_id
 from services.edge.settings import EdgeSettings
 from services.edge.upstream_body import read_whole
 
@@ -44,19 +42,15 @@ class CountTokens:
         admission: Admission,
         attempts: Attempts,
         limiter: Limiter,
-        addresses: ClientAddresses,
         settings: EdgeSettings,
     ) -> None:
         self._guard = guard
         self._admission = admission
         self._attempts = attempts
         self._limiter = limiter
-        self._addresses = addresses
         self._settings = settings
 
-    async def serve(self, scope: Scope, receive: Receive) -> None:
-        client = ClientConnection(scope, receive, new_request_id(), Dialect.ANTHROPIC_MESSAGES)
-        head = RequestHead(scope, self._addresses)
+    async def serve(self, client: ClientConnection, head: RequestHead) -> None:
         await self._guard.serve(client, _LABEL, time.monotonic(), self._serve(client, head))
 
     async def _serve(self, client: ClientConnection, head: RequestHead) -> None:

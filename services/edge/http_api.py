@@ -1,8 +1,8 @@
-"""What the edge serves: model endpoints as raw ASGI, all else by FastAPI; unknown routes get a hint."""
+"""What the edge serves: model endpoints past ASGI, all else by FastAPI; unknown routes get a hint."""
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from lumen.protocols.errors import ApiError, ErrorKind, encode_error
 from services.edge.account_api import AccountApi
 from services.edge.admission import Admission
 from services.edge.client_address import ClientAddresses
-from services.edge.client_connection import STANDING_HEADERS_KEY, Receive, Scope, Send
+from services.edge.client_connection import ClientConnection, Receive, Scope, Send
 from services.edge.cors import Cors
 from services.edge.count_tokens import CountTokens
 from services.edge.http_protocol import Headers
@@ -26,41 +26,59 @@ from services.edge.request_guard import error_headers
 from services.edge.request_head import RequestHead
 from services.edge.request_ids import new_request_id
 from services.edge.route_tables import RouteTables
+from services.edge.short_cycle import ShortCycle, ShortWay
 
 COUNT_TOKENS_PATH = "/v1/messages/count_tokens"
 _POST_PATHS = (*CLIENT_DIALECTS, COUNT_TOKENS_PATH)
 _KNOWN_PATHS = (*_POST_PATHS, "/v1/models", "/v1/usage", "/v1/balance")
 
 
+Serve = Callable[[ClientConnection, RequestHead], Awaitable[None]]
+
+
 class EdgeApp:
-    """The ASGI application."""
+    """The ASGI application, and beside it the short ways."""
 
     def __init__(
-        self, endpoint: ModelEndpoint, count_tokens: CountTokens, rest: FastAPI, cors: Cors | None = None
+        self,
+        endpoint: ModelEndpoint,
+        count_tokens: CountTokens,
+        rest: FastAPI,
+        addresses: ClientAddresses,
+        cors: Cors | None = None,
     ) -> None:
-        self._cors = cors
         self._endpoint = endpoint
         self._count_tokens = count_tokens
         self._rest = rest
+        self._addresses = addresses
+        self._cors = cors
+
+    def short_ways(self) -> dict[bytes, ShortWay]:
+        """What the HTTP protocol serves past ASGI: POST requests, by path."""
+        serves: list[tuple[str, Serve, Dialect]] = [
+            (path, self._endpoint.serve, dialect) for path, dialect in CLIENT_DIALECTS.items()
+        ]
+        serves.append((COUNT_TOKENS_PATH, self._count_tokens.serve, Dialect.ANTHROPIC_MESSAGES))
+        return {path.encode(): self._short_way(serve, dialect) for path, serve, dialect in serves}
+
+    def _short_way(self, serve: Serve, dialect: Dialect) -> ShortWay:
+        def begin(cycle: ShortCycle) -> Awaitable[None]:
+            head = RequestHead.of_cycle(cycle, self._addresses)
+            standing: Headers = []
+            if self._cors is not None and b"origin" in head.fields:
+                standing = self._cors.headers_for(head.fields[b"origin"]) or []
+            return serve(ClientConnection(cycle, new_request_id(), dialect, standing), head)
+
+        return begin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._cors is not None and scope["type"] == "http":
-            allowed = self._cors.headers_of(scope)
+            allowed = self._cors.headers_for(dict(scope["headers"]).get(b"origin"))
             if allowed is not None:
                 if scope["method"] == "OPTIONS":
                     await self._cors.answer_preflight(allowed, send)
                     return
-                scope[STANDING_HEADERS_KEY] = allowed
                 send = _with_headers(send, allowed)
-        if scope["type"] == "http" and scope["method"] == "POST":
-            path = scope["path"]
-            dialect = CLIENT_DIALECTS.get(path)
-            if dialect is not None:
-                await self._endpoint.serve(dialect, scope, receive)
-                return
-            if path == COUNT_TOKENS_PATH:
-                await self._count_tokens.serve(scope, receive)
-                return
         await self._rest(scope, receive, send)
 
 
@@ -80,7 +98,7 @@ def create_rest(
     app = FastAPI(title="Lumen", openapi_url=None, docs_url=None, redoc_url=None)
 
     async def holder(request: Request) -> ApiKey:
-        head = RequestHead(request.scope, addresses)
+        head = RequestHead.of_scope(request.scope, addresses)
         return await admission.authenticate(head.fields, head.client_ip)
 
     async def authenticate(request: Request) -> ApiKey:

@@ -7,14 +7,16 @@
   reading is as good as gone: `until_writable` and the last bytes wait for it at most `stalled_s_max`.
 * Closing. An answer that closes the connection before the request has come whole still reaches its client: the rest of
   the request is read and thrown away for a moment, as closing at once would reset the connection under the answer.
-* A short way in and out for the model endpoints, past ASGI's messages, which cost as much as the relay itself: a body
-  that has come whole is taken at once, an answer is one write. Everything else goes through ASGI as usual.
+* A short way in and out for the model endpoints (`short_ways`), past ASGI's scope and messages, which cost as much as
+  the relay itself: a body that has come whole is taken at once, an answer is one write. Everything else goes through
+  ASGI as usual.
+* One timer per connection for idleness, which looks at the clock, in place of uvicorn's two timer calls per request.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httptools
@@ -22,10 +24,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from services.edge.request_ids import new_request_id
-
-# In the ASGI scope.
-PROTOCOL_KEY = "lumen.protocol"
-CYCLE_KEY = "lumen.cycle"  # the request's own, as pipelined ones share the protocol
+from services.edge.short_cycle import ShortCycle, ShortWay
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -50,6 +49,7 @@ class EdgeHttpProtocol(HttpToolsProtocol):
     head_s_max = 30.0
     stalled_s_max = 120.0
     on_stalled: Callable[[], None] = staticmethod(lambda: None)
+    short_ways: Mapping[bytes, ShortWay] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -63,6 +63,8 @@ class EdgeHttpProtocol(HttpToolsProtocol):
         self._is_lingering = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._flush_timer: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0  # the loop's time; 0: not idle
 
     @property
     def _is_answering(self) -> bool:
@@ -77,6 +79,8 @@ class EdgeHttpProtocol(HttpToolsProtocol):
         self._cancel_head_timer()
         if self._flush_timer is not None:
             self._flush_timer.cancel()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         if self._is_answering and self._running is not None:
             self._running.disconnected = True
             self._running.message_event.set()
@@ -99,8 +103,11 @@ class EdgeHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._is_in_head = self._has_begun = True
-        super().on_message_begin()
-        self.scope[PROTOCOL_KEY] = self  # type: ignore[literal-required]
+        self.url = b""
+        self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         if self._head_bytes > self.header_bytes_max and self._is_too_large():
@@ -109,17 +116,62 @@ class EdgeHttpProtocol(HttpToolsProtocol):
         self._is_in_head = self._has_begun = False
         self._head_bytes = 0
         self._cancel_head_timer()
-        scope = self.scope
+        self.expect_100_continue = _expects_continue(self.headers)
+        path, _, query = self.url.partition(b"?")
+        serve = self.short_ways.get(path)
+        if serve is not None and self.parser.get_method() == b"POST":
+            self._begin_short(serve, path, query)
+        else:
+            self._begin_asgi()
+
+    def _begin_short(self, serve: ShortWay, path: bytes, query: bytes) -> None:
+        earlier = self.cycle
+        cycle = self.cycle = ShortCycle(
+            self,
+            serve,
+            path.decode(),
+            query,
+            self.headers,
+            keep_alive=self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive(),
+            expects_continue=self.expect_100_continue,
+        )
+        if earlier is None or earlier.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
+
+    def _begin_asgi(self) -> None:
+        url, headers, expects_continue = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()  # makes the scope
+        self.url, self.expect_100_continue = url, expects_continue
+        self.headers.extend(headers)
         super().on_headers_complete()
-        scope[CYCLE_KEY] = self.cycle  # type: ignore[literal-required]
+
+    def on_body(self, body: bytes) -> None:
+        cycle = self.cycle
+        if type(cycle) is not ShortCycle:
+            super().on_body(body)
+        elif not cycle.response_complete:
+            cycle.add(body)
 
     def on_message_complete(self) -> None:
         self._is_in_head = True
-        super().on_message_complete()
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self._running is not None and self._running.more_body and not self._is_lingering:
+        ended = self._running
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
+            else:
+                self._idle_begins()
+        if ended is not None and ended.more_body and not self._is_lingering:
             self._close(is_request_whole=False)
         elif self.transport.get_write_buffer_size():
             self._watch_flush()
@@ -130,21 +182,29 @@ class EdgeHttpProtocol(HttpToolsProtocol):
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
-    def timeout_keep_alive_handler(self) -> None:
-        if self.transport.get_write_buffer_size():
+    # ---- idleness
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = 0.0
+
+    def _idle_begins(self) -> None:
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._check_idle)
+
+    def _check_idle(self) -> None:
+        self._idle_timer = None
+        if not self._idle_since:
+            return  # the next answer's end starts it again
+        due = self._idle_since + self.timeout_keep_alive
+        if self.loop.time() < due:
+            self._idle_timer = self.loop.call_at(due, self._check_idle)
+        elif self.transport.get_write_buffer_size():
             self._watch_flush()  # a slow reader of its last answer is not idle
-        else:
-            super().timeout_keep_alive_handler()
+        elif not self.transport.is_closing():
+            self.transport.close()
 
     # ---- past ASGI
-
-    def take_whole_body(self, cycle: RequestResponseCycle) -> bytes | None:
-        """None: not all of it has come yet; then ASGI's `receive` tells."""
-        if cycle.more_body:
-            return None
-        body = bytes(cycle.body)
-        cycle.body = bytearray()
-        return body
 
     async def until_writable(self) -> None:
         """Wait while the client's buffer is full. Raises ClientStalled when nothing moves for `stalled_s_max`."""
@@ -228,11 +288,8 @@ class EdgeHttpProtocol(HttpToolsProtocol):
             self._cut_stalled()
         elif size:
             self._watch_flush()
-        elif not self._is_answering and self.timeout_keep_alive_task is not None:
-            self._unset_keepalive_if_required()
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        elif self._idle_since:
+            self._idle_begins()
 
     def _cut_stalled(self) -> None:
         if not self.is_closed:
@@ -291,15 +348,24 @@ class EdgeHttpProtocol(HttpToolsProtocol):
             self._head_timer = None
 
 
+def _expects_continue(headers: Headers) -> bool:
+    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
+
+
 def limited(
-    header_bytes_max: int, head_s_max: float, stalled_s_max: float, on_stalled: Callable[[], None]
+    header_bytes_max: int,
+    head_s_max: float,
+    stalled_s_max: float,
+    on_stalled: Callable[[], None],
+    short_ways: Mapping[bytes, ShortWay] | None = None,
 ) -> type[EdgeHttpProtocol]:
     """The protocol class with these limits: uvicorn takes a class and passes no settings to it. `on_stalled` is called
-    for each client that is cut off because it stopped reading."""
+    for each client that is cut off because it stopped reading. `short_ways`: path -> what serves a POST to it."""
     members = {
         "header_bytes_max": header_bytes_max,
         "head_s_max": head_s_max,
         "stalled_s_max": stalled_s_max,
         "on_stalled": staticmethod(on_stalled),
+        "short_ways": short_ways or {},
     }
     return type("LimitedEdgeHttpProtocol", (EdgeHttpProtocol,), members)

@@ -1,4 +1,4 @@
-"""The three model endpoints as raw ASGI: admit, hold, find a provider, relay; or tell the client why not.
+"""The three model endpoints, past ASGI: admit, hold, find a provider, relay; or tell the client why not.
 
 FastAPI's routing and response classes cost more than the whole relay, so these requests never meet them.
 """
@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import time
 
-from lumen.protocols.dialects import Dialect
 from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.peek import Peek
 from services.edge.admission import Admission
 from services.edge.attempts import Attempts
 from services.edge.calls import Call
-from services.edge.client_address import ClientAddresses
-from services.edge.client_connection import ClientConnection, ClientGone, Receive, Scope
+from services.edge.client_connection import ClientConnection, ClientGone
 from services.edge.exchanges import AttemptFailed, Exchange
 from services.edge.holds import plan_hold
 from services.edge.keepalive import Keepalives
@@ -29,7 +27,6 @@ from services.edge.relay_single import SingleExchange
 from services.edge.relay_stream import StreamExchange
 from services.edge.request_guard import RequestGuard
 from services.edge.request_head import RequestHead
-from services.edge.request_ids import new_request_id
 from services.edge.routing.fallbacks import SERVED_MODEL_HEADER, Fallbacks, Leg, dearest
 from services.edge.routing.metrics import RoutingMetrics
 from services.edge.routing.selection import Selection
@@ -49,7 +46,6 @@ class ModelEndpoint:
         metering: Metering,
         recording: Recording,
         keepalives: Keepalives,
-        addresses: ClientAddresses,
         metrics: EdgeMetrics,
         routing_metrics: RoutingMetrics,
         settings: EdgeSettings,
@@ -62,16 +58,13 @@ class ModelEndpoint:
         self._metering = metering
         self._recording = recording
         self._keepalives = keepalives
-        self._addresses = addresses
         self._metrics = metrics
         self._routing_metrics = routing_metrics
         self._settings = settings
 
-    async def serve(self, dialect: Dialect, scope: Scope, receive: Receive) -> None:
+    async def serve(self, client: ClientConnection, head: RequestHead) -> None:
         started = time.monotonic()
-        client = ClientConnection(scope, receive, new_request_id(), dialect)
-        head = RequestHead(scope, self._addresses)
-        await self._guard.serve(client, dialect.value, started, self._serve(client, head, started))
+        await self._guard.serve(client, client.dialect, started, self._serve(client, head, started))
 
     async def _serve(self, client: ClientConnection, head: RequestHead, started: float) -> None:
         admission = self._admission
@@ -130,7 +123,7 @@ class ModelEndpoint:
             if ticket is not None:
                 ticket.close()
             if call is not None and call.ttft_us:
-                self._metrics.requests.first_byte(call.dialect.value, call.ttft_us / 1_000_000)
+                self._metrics.requests.first_byte(call.dialect, call.ttft_us / 1_000_000)
 
     async def _hold(self, key: ApiKey, amount_nanousd: int, least_nanousd: int) -> Hold:
         """Raises ApiError 402, 503."""

@@ -18,6 +18,7 @@ from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.estimate import estimate_tokens
 from services.edge.calls import Call
 from services.edge.client_connection import ClientConnection
+from services.edge.deadlines import Deadlines, NotInTime
 from services.edge.limits.channels import ChannelLimits
 from services.edge.metering.recorder import Metering
 from services.edge.metrics import EdgeMetrics
@@ -31,12 +32,19 @@ class Recording:
     """`lease_boot`: this process's, which names the lease that pays."""
 
     def __init__(
-        self, metering: Metering, channel_limits: ChannelLimits, lease_boot: int, metrics: EdgeMetrics
+        self,
+        metering: Metering,
+        channel_limits: ChannelLimits,
+        lease_boot: int,
+        metrics: EdgeMetrics,
+        *,
+        record_s_max: float,
     ) -> None:
         self._metering = metering
         self._channel_limits = channel_limits
         self._lease_boot = lease_boot
         self._metrics = metrics
+        self._deadlines = Deadlines(record_s_max)
 
     def estimate(self, call: Call, reported: TokenUsage | None, output_bytes: int) -> TokenUsage:
         """What is missing from `reported`, from byte counts."""
@@ -126,29 +134,11 @@ class Recording:
         )
         self._metering.record(entry, call.hold, 0)
 
-
-async def until_recorded(recorded: asyncio.Future[None], timeout_s: float) -> None:
-    """Raises ApiError 503 when the ledger takes too long: the client must not see the end of an unrecorded answer."""
-    if recorded.done():
-        return
-    # Not `asyncio.timeout`: one timer and no cancellation, on every request's path.
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-    settle = _settler(waiter)
-    recorded.add_done_callback(settle)
-    timer = loop.call_later(timeout_s, settle, recorded)
-    try:
-        await waiter
-    finally:
-        timer.cancel()
-        recorded.remove_done_callback(settle)
-    if not recorded.done():
-        raise ApiError(ErrorKind.OVERLOADED, "The answer could not be recorded in time.", retry_after_s=5)
-
-
-def _settler(waiter: asyncio.Future[None]) -> Callable[[asyncio.Future[None]], None]:
-    def settle(_: asyncio.Future[None]) -> None:
-        if not waiter.done():
-            waiter.set_result(None)
-
-    return settle
+    async def until_recorded(self, recorded: asyncio.Future[None]) -> None:
+        """Raises ApiError 503 when the ledger takes too long: the client must not see the end of an unrecorded
+        answer."""
+        self._deadlines.watch(recorded)
+        try:
+            await recorded
+        except NotInTime:
+            raise ApiError(ErrorKind.OVERLOADED, "The answer could not be recorded in time.", retry_after_s=5) from None

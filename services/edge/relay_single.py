@@ -12,7 +12,7 @@ from services.edge.client_connection import ClientConnection
 from services.edge.exchanges import UpstreamMessage
 from services.edge.failures import error_inside, unusable
 from services.edge.provider_workers.transport import UpstreamResponse
-from services.edge.recording import Recording, until_recorded
+from services.edge.recording import Recording
 from services.edge.settings import EdgeSettings
 from services.edge.upstream_body import read_whole
 from services.edge.wires import wire_for
@@ -69,7 +69,7 @@ class SingleExchange:
             is_estimated=is_estimated,
             anomalies=answer.anomalies,
         )
-        await until_recorded(recorded, self._settings.record_s_max)
+        await self._recording.until_recorded(recorded)
         headers = [(_CONTENT_TYPE, response.headers.get(_CONTENT_TYPE, _JSON))]
         await self.client.respond(200, headers, client_body)
         return "ok"

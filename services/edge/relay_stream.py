@@ -22,7 +22,7 @@ from services.edge.exchanges import AttemptFailed, UpstreamMessage
 from services.edge.failures import error_inside, unusable
 from services.edge.keepalive import Keepalives
 from services.edge.provider_workers.transport import UpstreamFailure, UpstreamResponse
-from services.edge.recording import Recording, until_recorded
+from services.edge.recording import Recording
 from services.edge.settings import EdgeSettings
 from services.edge.upstream_body import read_to_end
 from services.edge.wires import Tap, wire_for
@@ -106,7 +106,7 @@ class StreamExchange:
             anomalies=tap.anomalies,
         )
         try:
-            await until_recorded(recorded, self._settings.record_s_max)
+            await self._recording.until_recorded(recorded)
         except ApiError as error:
             await self._send_error(error)
             return "unrecorded"

@@ -15,7 +15,7 @@ from lumen.money.usage import TokenUsage
 from lumen.protocols import codec
 from lumen.protocols.answer import Answer, answer_text_bytes, read_answer
 from lumen.protocols.canonical.response import Response
-from lumen.protocols.dialects import Dialect, upstream_path
+from lumen.protocols.dialects import CLIENT_DIALECTS, Dialect, upstream_path
 from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.passthrough import rewrite
 from lumen.protocols.request_fields import InvalidRequest
@@ -37,6 +37,8 @@ from services.edge.forwarded_headers import forwarded
 from services.edge.settings import EdgeSettings
 
 Tap = StreamTap | TranslatingTap
+
+_PATHS: Mapping[Dialect, bytes] = {dialect: upstream_path(dialect).encode() for dialect in CLIENT_DIALECTS.values()}
 
 
 def wire_for(call: Call, target: Target) -> PassthroughWire | TranslatedWire:
@@ -69,7 +71,7 @@ class PassthroughWire:
         body = rewrite(
             call.peek, call.body, model=self._target.upstream_model, stream=call.is_stream, output_cap=call.output_cap
         )
-        path = upstream_path(call.dialect).encode()
+        path = _PATHS[call.dialect]
         headers = forwarded(call.headers, call.dialect, is_stream=call.is_stream)
         return UpstreamMessage(call.dialect, path, headers, body)
 

@@ -122,4 +122,5 @@ class ProviderWorkers:
         task.add_done_callback(self._retiring.discard)
 
     def _slot_freed(self, worker: ProviderWorker) -> None:
-        self._waiters.slot_freed(worker.channel.name, worker)
+        if not self._waiters.is_empty:
+            self._waiters.slot_freed(worker.channel.name, worker)

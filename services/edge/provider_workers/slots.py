@@ -25,6 +25,10 @@ class SlotWaiters:
         self._waiting: dict[asyncio.Future[None], frozenset[str]] = {}
 
     @property
+    def is_empty(self) -> bool:
+        return not self._waiting
+
+    @property
     def is_full(self) -> bool:
         return len(self._waiting) >= self._waiters_max
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from lumen.catalog.document import Channel, Dialect, Timeouts
@@ -73,10 +74,12 @@ class Latency:
         self.measured_at = now
 
 
-class _Endpoint(NamedTuple):
+@dataclass(slots=True)
+class _Endpoint:
     key: TransportKey
     path_prefix: bytes
     headers: RequestHeaders
+    transport: UpstreamTransport | None = None  # once it has been used
 
 
 class ProviderWorker:
@@ -117,10 +120,11 @@ class ProviderWorker:
 
     def try_acquire(self) -> bool:
         """Take a slot; each one is given back by exactly one `release`."""
-        if not self.has_slot:
+        rates = self._rates
+        if self.disabled_reason or self.in_flight >= self._concurrency or (rates is not None and not rates.has_room):
             return False
-        if self._rates is not None:
-            self._rates.take()
+        if rates is not None:
+            rates.take()
         self.in_flight += 1
         self._stats.in_flight += 1
         return True
@@ -134,7 +138,7 @@ class ProviderWorker:
     # --- requests
 
     async def send(
-        self, dialect: Dialect, path_suffix: bytes, headers: Headers, body: bytes, *, method: bytes = b"POST"
+        self, dialect: str, path_suffix: bytes, headers: Headers, body: bytes, *, method: bytes = b"POST"
     ) -> UpstreamResponse:
         """Send to the channel's base URL for this dialect + `path_suffix`. `headers` have lower-case names and replace
         our defaults (content-type, accept, user-agent, anthropic-version), never authentication.
@@ -143,12 +147,19 @@ class ProviderWorker:
         """
         if self.disabled_reason:
             raise ConnectFailed(self.disabled_reason)
-        key, path_prefix, request_headers = self._endpoints[dialect]
-        transport = self._transports.get(key)
-        if transport is None:
-            transport = self._transports[key] = self._wiring.new_transport(key, self._stats)
-        static, own = request_headers.merge(headers)
+        endpoint = self._endpoints[dialect]
+        transport = endpoint.transport or self._connect(endpoint)
+        path_prefix = endpoint.path_prefix
+        static, own = endpoint.headers.merge(headers)
         return await transport.send(UpstreamRequest(method, path_prefix + path_suffix, own, body, static))
+
+    def _connect(self, endpoint: _Endpoint) -> UpstreamTransport:
+        """Endpoints of one origin share a transport, and keep it over updates that do not concern it."""
+        transport = self._transports.get(endpoint.key)
+        if transport is None:
+            transport = self._transports[endpoint.key] = self._wiring.new_transport(endpoint.key, self._stats)
+        endpoint.transport = transport
+        return transport
 
     # --- the catalog
 

@@ -14,7 +14,8 @@ import uvicorn
 
 from lumen.platform.ops_server import EmbeddedServer
 from services.edge.bootstrap import listen
-from services.edge.http_protocol import CYCLE_KEY, PROTOCOL_KEY, ClientStalled, EdgeHttpProtocol, limited
+from services.edge.http_protocol import ClientStalled, EdgeHttpProtocol, limited
+from services.edge.short_cycle import ShortCycle, ShortWay
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 HEAD_BYTES_MAX = 4096
@@ -25,16 +26,29 @@ async def ok(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
+def protocol_of(send: Any) -> EdgeHttpProtocol:
+    """ASGI's `send` is a method of uvicorn's cycle, which knows the protocol."""
+    protocol = send.__self__.on_response.__self__
+    assert isinstance(protocol, EdgeHttpProtocol)
+    return protocol
+
+
 @asynccontextmanager
 async def serving(
     app: App,
     head_s_max: float = 30.0,
     stalled_s_max: float = 30.0,
     on_stalled: Callable[[], None] = lambda: None,
+    short_way: ShortWay | None = None,
+    idle_s_max: int = 5,
 ) -> AsyncIterator[int]:
+    """`short_way` serves POST /short."""
     listener = listen("127.0.0.1", 0)
-    protocol = limited(HEAD_BYTES_MAX, head_s_max, stalled_s_max, on_stalled)
-    server = EmbeddedServer(uvicorn.Config(app, http=protocol, ws="none", lifespan="off", log_config=None))
+    short_ways = {b"/short": short_way} if short_way else {}
+    protocol = limited(HEAD_BYTES_MAX, head_s_max, stalled_s_max, on_stalled, short_ways)
+    server = EmbeddedServer(
+        uvicorn.Config(app, http=protocol, ws="none", lifespan="off", log_config=None, timeout_keep_alive=idle_s_max)
+    )
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
@@ -92,7 +106,7 @@ async def test_a_client_that_leaves_is_told_of_at_once() -> None:
     gone = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        protocol = scope[PROTOCOL_KEY]
+        protocol = protocol_of(send)
         assert not protocol.is_closed
         protocol.on_gone = gone.set
         await gone.wait()
@@ -119,7 +133,7 @@ class SlowAnswer:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"a", "more_body": True})
-        self.protocol = scope[PROTOCOL_KEY]
+        self.protocol = protocol_of(send)
         self.has_started.set()
         await self.may_end.wait()
         await send({"type": "http.response.body", "body": b"b"})
@@ -209,7 +223,7 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
 
 async def early_413(scope: Any, receive: Any, send: Any) -> None:
     """An answer before the request has come whole, as the model endpoints write it."""
-    protocol, cycle = scope[PROTOCOL_KEY], scope[CYCLE_KEY]
+    protocol, cycle = protocol_of(send), send.__self__
     protocol.write_answer(cycle, 413, [(b"content-type", b"text/plain")], b"too large")
 
 
@@ -245,7 +259,7 @@ async def test_a_client_that_does_not_read_its_answer_is_cut_off(is_streamed: bo
     large = b"x" * (16 * 1024 * 1024)  # more than the sockets' buffers hold
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        protocol, cycle = scope[PROTOCOL_KEY], scope[CYCLE_KEY]
+        protocol, cycle = protocol_of(send), send.__self__
         protocol.on_gone = gone.set
         if not is_streamed:
             protocol.write_answer(cycle, 200, [], large)
@@ -267,7 +281,7 @@ async def test_a_slow_reader_of_a_finished_answer_is_left_alone() -> None:
     large = b"x" * (4 * 1024 * 1024)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        scope[PROTOCOL_KEY].write_answer(scope[CYCLE_KEY], 200, [], large)
+        protocol_of(send).write_answer(send.__self__, 200, [], large)
 
     async with serving(app, stalled_s_max=0.2) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=64 * 1024)
@@ -277,4 +291,113 @@ async def test_a_slow_reader_of_a_finished_answer_is_left_alone() -> None:
             received += await asyncio.wait_for(reader.read(256 * 1024), 10)
             await asyncio.sleep(0.02)  # progress in every 0.2 s, the whole in more
         assert received.endswith(b"xxxx")
+        writer.close()
+
+
+async def echo(cycle: ShortCycle) -> None:
+    """The body, read in pieces as they come, behind path and query."""
+    pieces = [cycle.path.encode(), b"?", cycle.query, b" "]
+    while True:
+        message = await cycle.receive()
+        if message["type"] == "http.disconnect":
+            return
+        pieces.append(message["body"])
+        if not message["more_body"]:
+            break
+    cycle.protocol.write_answer(cycle, 200, [], b"".join(pieces))
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+async def test_a_short_way_gets_the_body_in_whatever_pieces_it_comes(framing: str) -> None:
+    body = bytes(range(256)) * 2048  # half a megabyte: above what waits unread
+    head = b"POST /short?beta=true HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
+    if framing == "length":
+        rest = b"content-length: %d\r\n\r\n%b" % (len(body), body)
+    else:
+        cut = 100_000
+        rest = b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (
+            cut,
+            body[:cut],
+            len(body) - cut,
+            body[cut:],
+        )
+    async with serving(ok, short_way=echo) as port:
+        answer = await talk(port, head, rest[:10], rest[10:200_000], rest[200_000:])
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"/short?beta=true " + body)
+
+
+async def test_a_client_that_asks_first_is_told_to_go_on() -> None:
+    head = b"POST /short HTTP/1.1\r\nhost: x\r\nExpect: 100-Continue\r\ncontent-length: 2\r\n\r\n"
+    async with serving(ok, short_way=echo) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"ab")
+        assert (await asyncio.wait_for(reader.readuntil(b"/short? ab"), 10)).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
+async def test_pipelined_requests_of_both_ways_are_answered_in_order() -> None:
+    short = b"POST /short?%d HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n%d"
+    asgi = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+    last = b"POST /short?9 HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    async with serving(ok, short_way=echo) as port:
+        answer = await talk(port, short % (1, 1) + asgi + short % (2, 2) + short % (3, 3) + asgi + last)
+    assert re.findall(rb"\r\n\r\n(ok|/short\?\d \d?)", answer) == [
+        b"/short?1 1",
+        b"ok",
+        b"/short?2 2",
+        b"/short?3 3",
+        b"ok",
+        b"/short?9 ",
+    ]
+
+
+async def test_another_method_or_path_is_no_short_way() -> None:
+    async with serving(ok, short_way=echo) as port:
+        for request in (b"GET /short", b"POST /short/", b"POST /Short", b"POST //short"):
+            answer = await talk(
+                port, request + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+            )
+            assert answer.endswith(b"ok")
+
+
+async def test_a_short_way_that_fails_closes_its_connection() -> None:
+    async def fail(cycle: ShortCycle) -> None:
+        raise RuntimeError("broken")
+
+    async with serving(ok, short_way=fail) as port:
+        assert await talk(port, b"POST /short HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n") == b""
+
+
+async def test_a_short_way_is_told_of_a_client_that_leaves_before_its_body() -> None:
+    messages: asyncio.Queue[str] = asyncio.Queue()
+
+    async def read(cycle: ShortCycle) -> None:
+        while (kind := (await cycle.receive())["type"]) != "http.disconnect":
+            pass
+        messages.put_nowait(kind)
+
+    async with serving(ok, short_way=read) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST /short HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nabc")
+        await writer.drain()
+        writer.close()
+        assert await asyncio.wait_for(messages.get(), 10) == "http.disconnect"
+
+
+async def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
+    busy = SlowAnswer()
+    async with serving(busy, idle_s_max=1, short_way=echo) as port:
+        idle, idle_writer = await asyncio.open_connection("127.0.0.1", port)
+        idle_writer.write(b"POST /short HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+        await asyncio.wait_for(idle.readuntil(b"/short? "), 10)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await busy.has_started.wait()
+        assert await asyncio.wait_for(idle.read(), 10) == b""  # after a second
+        busy.may_end.set()
+        assert (await asyncio.wait_for(reader.readuntil(b"ab"), 10)).startswith(b"HTTP/1.1 200 ")
+        idle_writer.close()
         writer.close()

@@ -29,13 +29,12 @@ from services.edge.request_guard import error_headers
 def test_the_client_is_the_last_hop_that_is_not_trusted(
     trusted: str, peer: str, forwarded_for: str, expected: str
 ) -> None:
-    scope = {"client": (peer, 1234)}
-    assert ClientAddresses(trusted).of(scope, {b"x-forwarded-for": forwarded_for.encode()}) == expected
+    assert ClientAddresses(trusted).of((peer, 1234), {b"x-forwarded-for": forwarded_for.encode()}) == expected
 
 
 def test_an_ipv4_peer_of_a_dual_stack_socket_is_ipv4() -> None:
-    scope = {"client": ("::ffff:203.0.113.5", 1)}
-    assert ClientAddresses("203.0.113.0/24").of(scope, {b"x-forwarded-for": b"198.51.100.1"}) == "198.51.100.1"
+    peer = ("::ffff:203.0.113.5", 1)
+    assert ClientAddresses("203.0.113.0/24").of(peer, {b"x-forwarded-for": b"198.51.100.1"}) == "198.51.100.1"
     assert str(parse_address("::ffff:203.0.113.5")) == "203.0.113.5"
 
 
