@@ -140,6 +140,13 @@ class ClientConnection:
         await self._until_writable()
         self._protocol.write_chunk(self._cycle, frames, is_last=False)
 
+    def send_now(self, frames: bytes) -> bool:
+        """False: the client's buffer is full now, and `send` is to wait before the next."""
+        self.sent_at = time.monotonic()
+        protocol = self._protocol
+        protocol.write_chunk(self._cycle, frames, is_last=False)
+        return not protocol.flow.write_paused
+
     def send_if_writable(self, frames: bytes) -> bool:
         """For what may be left out: never waits. Starts the stream if need be."""
         if self._protocol.flow.write_paused or self.has_ended:

@@ -70,11 +70,19 @@ class StreamExchange:
                             self.on_first_byte()
                         await client.start_stream()
                     await client.send(frames)
+                if call.ttft_us and not tap.is_ended:
+                    await response.pump(self._relay)
                 if tap.is_ended:
                     return
         finally:
             self._keepalives.discard(client)
             tap.close()  # also of a stream that broke: its last frame may have been the end
+
+    def _relay(self, data: bytes) -> bool:
+        """What comes after the beginning, while the client reads as fast as the provider sends."""
+        tap = self._tap
+        frames = tap.feed(data)
+        return (not frames or self.client.send_now(frames)) and not tap.is_ended
 
     async def conclude(self, target: Target, response: UpstreamResponse | None, failure: Exception | None) -> str:
         tap = self._tap

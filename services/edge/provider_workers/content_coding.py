@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from typing import Protocol
 
-from services.edge.provider_workers.transport import ConnectionCut, ProtocolViolation, UpstreamResponse
+from services.edge.provider_workers.transport import ConnectionCut, ProtocolViolation, Sink, UpstreamResponse
 
 _PIECE_BYTES_MAX = 256 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
@@ -69,6 +69,9 @@ class DecodedResponse:
                     raise ConnectionCut("the compressed body is incomplete")
                 return b""
             self._pending = piece
+
+    async def pump(self, sink: Sink) -> None:
+        """Not worth it: rare, and inflating costs more."""
 
     def abort(self) -> None:
         self._response.abort()

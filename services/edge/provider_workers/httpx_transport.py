@@ -17,6 +17,7 @@ from services.edge.provider_workers.transport import (
     ConnectionCut,
     ConnectionStats,
     ProtocolViolation,
+    Sink,
     TransportOptions,
     UpstreamFailure,
     UpstreamRequest,
@@ -191,6 +192,9 @@ class HttpxResponse:
         if self._is_complete:
             return b""
         raise self._failure or ConnectionCut("aborted by its reader")
+
+    async def pump(self, sink: Sink) -> None:
+        """httpx has no way to be called."""
 
     def abort(self) -> None:
         if not self._is_over:

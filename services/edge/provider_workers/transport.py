@@ -96,6 +96,9 @@ class TransportOptions:
     ssl_context: Callable[[], ssl.SSLContext] = ssl.create_default_context
 
 
+Sink = Callable[[bytes], bool]  # takes a piece; False: no more for now
+
+
 class UpstreamResponse(Protocol):
     """The head has arrived; the body is read piece by piece. Exactly one of "read to the end" and `abort()` ends it;
     `abort()` after the end does nothing."""
@@ -108,6 +111,11 @@ class UpstreamResponse(Protocol):
 
         Raises UpstreamTimeout (`idle_s`, `total_s`), ConnectionCut, ProtocolViolation.
         """
+        ...
+
+    async def pump(self, sink: Sink) -> None:
+        """Hand on what comes as it comes, without a task's wake-up for each piece. May return at any time, at once too:
+        whoever wants the rest goes on reading. Raises what `sink` raises."""
         ...
 
     def abort(self) -> None:

@@ -17,6 +17,7 @@ from services.edge.provider_workers.lean.transport import LeanTransport
 from services.edge.provider_workers.transport import (
     ConnectionStats,
     Headers,
+    Sink,
     TransportOptions,
     UpstreamRequest,
     UpstreamResponse,
@@ -28,9 +29,49 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
     return {"uvloop": uvloop.new_event_loop}
 
 
-@pytest.fixture(params=["lean", "httpx"])
+@pytest.fixture(params=["lean", "lean_pumped", "httpx"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+class Pumped:
+    """A response whose bytes come through `pump` wherever they can: it has to keep every promise of `read`."""
+
+    def __init__(self, response: UpstreamResponse) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.response = response
+        self._pieces: list[bytes] = []
+
+    def _take(self, piece: bytes) -> bool:
+        self._pieces.append(piece)
+        return len(self._pieces) < 3
+
+    async def read(self) -> bytes:
+        if not self._pieces:
+            await self.response.pump(self._take)
+        if self._pieces:
+            data = b"".join(self._pieces)
+            self._pieces.clear()
+            return data
+        return await self.response.read()
+
+    async def pump(self, sink: Sink) -> None:
+        await self.response.pump(sink)
+
+    def abort(self) -> None:
+        self.response.abort()
+
+
+class PumpingTransport:
+    def __init__(self, transport: UpstreamTransport) -> None:
+        self._transport = transport
+
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        return Pumped(await self._transport.send(request))
+
+    async def close(self) -> None:
+        await self._transport.close()
 
 
 class NewTransport(Protocol):
@@ -56,9 +97,9 @@ async def new_transport(
 
     def make(origin: str, *, timeouts: dict[str, float] | None = None, **options: Any) -> UpstreamTransport:
         chosen = TransportOptions(timeouts=Timeouts(**{"connect_s": 5, **(timeouts or {})}), **options)
-        transport = LeanTransport if kind == "lean" else HttpxTransport
+        transport = HttpxTransport if kind == "httpx" else LeanTransport
         made.append(transport(origin, chosen, stats))
-        return made[-1]
+        return PumpingTransport(made[-1]) if kind == "lean_pumped" else made[-1]
 
     yield make
     for transport in made:

@@ -174,7 +174,9 @@ class LeanConnection(asyncio.Protocol):
                 self._fail(ProtocolViolation(f"the head is larger than {self._options.head_bytes_max} bytes"))
         elif response.buffered_bytes:
             self._framing_bytes = 0
-            if response.has_waiter:
+            if response.hand_on():
+                self._deadline = self._loop.time() + self._idle_s
+            elif response.has_waiter:
                 response.wake()
             elif response.buffered_bytes > self._options.buffer_bytes_max:
                 self._pause_reading()

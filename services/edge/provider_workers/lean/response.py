@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from services.edge.provider_workers.transport import ConnectionCut, UpstreamFailure
+from services.edge.provider_workers.transport import ConnectionCut, Sink, UpstreamFailure
 
 
 class BodySource(Protocol):
@@ -30,6 +30,8 @@ class LeanResponse:
         "_is_complete",
         "_loop",
         "_pieces",
+        "_sink",
+        "_sink_failure",
         "_source",
         "_waiter",
         "buffered_bytes",
@@ -47,6 +49,8 @@ class LeanResponse:
         self._waiter: asyncio.Future[None] | None = None
         self._is_complete = False
         self._failure: UpstreamFailure | None = None
+        self._sink: Sink | None = None
+        self._sink_failure: Exception | None = None
 
     # --- the caller
 
@@ -76,6 +80,19 @@ class LeanResponse:
                 self._source.wait_for_body()
             await self._wait()
 
+    async def pump(self, sink: Sink) -> None:
+        """See `UpstreamResponse.pump`."""
+        if self._pieces or self._source is None:
+            return
+        self._sink = sink
+        try:
+            self._source.wait_for_body()
+            await self._wait()
+        finally:
+            self._sink = None
+        if self._sink_failure is not None:
+            raise self._sink_failure
+
     def abort(self) -> None:
         if self._source is not None:
             source = self._source
@@ -104,6 +121,25 @@ class LeanResponse:
         """Does not wake the reader: all pieces of one read from the socket are one for it."""
         self._pieces.append(piece)
         self.buffered_bytes += len(piece)
+
+    def hand_on(self) -> bool:
+        """What has come goes to the sink, if there is one."""
+        sink = self._sink
+        if sink is None:
+            return False
+        pieces = self._pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self.buffered_bytes = 0
+        try:
+            wants_more = sink(data)
+        except Exception as failure:
+            self._sink_failure = failure
+            wants_more = False
+        if not wants_more:
+            self._sink = None
+            self.wake()
+        return True
 
     def wake(self) -> None:
         waiter = self._waiter
