@@ -6,7 +6,6 @@ import asyncio
 import logging
 from typing import Any
 
-import nats
 import nats.errors
 from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
@@ -17,8 +16,9 @@ logger = logging.getLogger(__name__)
 _CLOSE_S_MAX = 2.0
 
 
-async def connect(url: str, *, name: str, connect_timeout_s: float = 30.0) -> Client:
-    """Connect and keep reconnecting for ever, with the outage logged once per state change.
+async def connect(url: str, *, name: str, connect_timeout_s: float = 30.0, client: Client | None = None) -> Client:
+    """Connect and keep reconnecting for ever, with the outage logged once per state change. `client`: one of a class
+    of its own, not connected yet.
 
     Raises TimeoutError when the first connection does not come about within `connect_timeout_s`.
     """
@@ -32,12 +32,13 @@ async def connect(url: str, *, name: str, connect_timeout_s: float = 30.0) -> Cl
     async def on_error(error: Exception) -> None:
         logger.debug("nats error", extra={"error": repr(error)})
 
+    nc = client or Client()
     async with asyncio.timeout(connect_timeout_s):
-        return await nats.connect(
+        await nc.connect(
             url,
             name=name,
             connect_timeout=2,
-            reconnect_time_wait=0.25,
+            reconnect_time_wait=0.25,  # type: ignore[arg-type]  # seconds, also less than one
             max_reconnect_attempts=-1,
             allow_reconnect=True,
             ping_interval=5,
@@ -47,6 +48,7 @@ async def connect(url: str, *, name: str, connect_timeout_s: float = 30.0) -> Cl
             reconnected_cb=on_reconnected,
             error_cb=on_error,
         )
+    return nc
 
 
 async def close(nc: Client) -> None:

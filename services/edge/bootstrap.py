@@ -10,7 +10,6 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import uvicorn
-from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 
 from lumen.platform import nats as platform_nats
@@ -35,8 +34,10 @@ from services.edge.limits.channels import ChannelLimits
 from services.edge.limits.client import LimitClient
 from services.edge.limits.limiter import Limiter
 from services.edge.limits.metrics import LimitMetrics
+from services.edge.metering import ledger_client
 from services.edge.metering.identity import WorkerIdentity
 from services.edge.metering.lease_client import LeaseClient
+from services.edge.metering.ledger_client import LedgerClient
 from services.edge.metering.metrics import MeteringMetrics
 from services.edge.metering.outbox import Outbox
 from services.edge.metering.recorder import Metering
@@ -91,7 +92,7 @@ class Edge:
 def build(
     settings: EdgeSettings,
     identity: WorkerIdentity,
-    nc: Client,
+    nc: LedgerClient,
     auth: AuthAsyncStub,
     router: RouterAsyncStub,
     account_queries: AccountQueriesAsyncStub | None = None,
@@ -259,7 +260,7 @@ async def serve(settings: EdgeSettings, lifecycle: Lifecycle) -> None:
     """Run until the lifecycle stops; then finish the open requests, flush usage and give the leases back."""
     identity = WorkerIdentity.acquire(settings.state_dir)
     listener = listen(settings.host, settings.port)
-    nc = await platform_nats.connect(settings.nats_url, name=identity.worker_id)
+    nc = await ledger_client.connect(settings.nats_url, name=identity.worker_id)
     auth_channel, router_channel = create_channel(settings.auth_address), create_channel(settings.router_address)
     queries_channel = create_channel(settings.billing_queries_address) if settings.billing_queries_address else None
     queries: AccountQueriesAsyncStub | None = AccountQueriesStub(queries_channel) if queries_channel else None

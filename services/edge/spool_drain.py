@@ -18,6 +18,7 @@ from lumen.platform import nats as platform_nats
 from lumen.platform.lifecycle import Lifecycle, run
 from lumen.platform.logging import configure_logging
 from lumen.platform.settings import ServiceSettings, service_config, shared
+from services.edge.metering import ledger_client
 from services.edge.metering.identity import WorkerIdentity
 from services.edge.metering.metrics import MeteringMetrics
 from services.edge.metering.outbox import Outbox
@@ -40,7 +41,7 @@ async def drain(settings: SpoolDrainSettings, lifecycle: Lifecycle) -> None:
     if not (settings.state_dir / "worker_id").exists():
         raise FileNotFoundError(f"{settings.state_dir} is no edge's state directory")
     identity = WorkerIdentity.acquire(settings.state_dir)
-    nc = await platform_nats.connect(settings.nats_url, name=identity.worker_id)
+    nc = await ledger_client.connect(settings.nats_url, name=identity.worker_id)
     outbox = Outbox(nc, identity.worker_id, settings.state_dir, MeteringMetrics(CollectorRegistry()))
     lifecycle.spawn(outbox.run(), name="outbox")
     recovered = asyncio.ensure_future(outbox.recovered.wait())

@@ -10,18 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
 from lumen.ledger import keyspace
 from lumen.ledger.entries import decode_batch_head
+from services.edge.metering.ledger_client import LedgerClient
 from services.edge.metering.settlement import LastMessage
 
 AWAY = (NatsError, JetStreamError, OSError, TimeoutError)
-_EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
+_HEADERS = b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: %d\r\n\r\n"
 _RPC_TIMEOUT_S = 2.0
 NO_RESPONDERS = 503
 
@@ -53,13 +52,13 @@ class Ack:
 class LedgerWire:
     """`on_ack` is called from the event loop."""
 
-    def __init__(self, nc: Client, on_ack: Callable[[Ack], None]) -> None:
+    def __init__(self, nc: LedgerClient, on_ack: Callable[[Ack], None]) -> None:
         self._nc = nc
         self._on_ack = on_ack
         self._inbox = nc.new_inbox()
 
     async def start(self) -> None:
-        await self._nc.subscribe(f"{self._inbox}.>", cb=self._read_ack, pending_msgs_limit=0)
+        await self._nc.subscribe_directly(f"{self._inbox}.>", self._read_ack)
 
     @property
     def is_connected(self) -> bool:
@@ -74,21 +73,17 @@ class LedgerWire:
         self, partition: int, subject: str, payload: bytes, *, number: int, attempt: int, sequence: int
     ) -> None:
         """Raises one of AWAY. Returning proves nothing; the ack does."""
-        await self._nc.publish(
-            subject,
-            payload,
-            reply=f"{self._inbox}.{partition}.{number}.{attempt}",
-            headers={_EXPECTED_SEQUENCE: str(sequence)},
-        )
+        reply = f"{self._inbox}.{partition}.{number}.{attempt}"
+        await self._nc.publish_now(subject, reply, _HEADERS % sequence, payload)
 
-    async def _read_ack(self, message: Msg) -> None:
-        _, partition, number, attempt = message.subject.rsplit(".", 3)
+    def _read_ack(self, subject: str, payload: bytes) -> None:
+        _, partition, number, attempt = subject.rsplit(".", 3)
         sequence = 0
-        if not message.data:
+        if not payload:
             error_code = NO_RESPONDERS
         else:
             try:
-                ack = _ack_decoder.decode(message.data)
+                ack = _ack_decoder.decode(payload)
             except msgspec.DecodeError:
                 return  # no ack at all: it will time out and be settled
             sequence = ack.seq

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from nats.aio.client import Client
 
 from lumen.ledger import keyspace
 from lumen.ledger.entries import UsageEntry
@@ -29,6 +28,7 @@ from services.edge.metering.batch_publisher import BatchPublisher
 from services.edge.metering.continuity import Continuity
 from services.edge.metering.lane import Lane, LaneBatch, LaneState
 from services.edge.metering.lane_timer import LaneTimer
+from services.edge.metering.ledger_client import LedgerClient
 from services.edge.metering.ledger_wire import Ack, LedgerWire
 from services.edge.metering.metrics import MeteringMetrics
 from services.edge.metering.settlement import Continue, LastMessage
@@ -49,7 +49,7 @@ class Outbox:
 
     def __init__(
         self,
-        nc: Client,
+        nc: LedgerClient,
         worker_id: str,
         state_dir: Path,
         metrics: MeteringMetrics,

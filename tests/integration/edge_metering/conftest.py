@@ -20,6 +20,8 @@ from lumen.money.usage import TokenUsage
 from lumen.platform import nats as platform_nats
 from lumen.platform.lifecycle import cancel_until_done
 from lumen.platform.ordered_reader import OrderedReader
+from services.edge.metering import ledger_client
+from services.edge.metering.ledger_client import LedgerClient
 from services.edge.metering.metrics import MeteringMetrics
 from services.edge.metering.outbox import Outbox
 from tests.fixtures.engines import NatsServer
@@ -101,7 +103,7 @@ def request_ids(batches: list[Batch]) -> list[str]:
 class RunningOutbox:
     """One outbox as a process would run it. `kill()` is abrupt."""
 
-    def __init__(self, nc: Client, state_dir: Path, **options: object) -> None:
+    def __init__(self, nc: LedgerClient, state_dir: Path, **options: object) -> None:
         self.registry = CollectorRegistry()
         state_dir.mkdir(parents=True, exist_ok=True)
         self.outbox = Outbox(nc, WORKER, state_dir, MeteringMetrics(self.registry), **options)  # type: ignore[arg-type]
@@ -118,11 +120,11 @@ Start = Callable[..., Awaitable[RunningOutbox]]
 
 
 @pytest.fixture
-async def connect() -> AsyncIterator[Callable[[str], Awaitable[Client]]]:
-    clients: list[Client] = []
+async def connect() -> AsyncIterator[Callable[[str], Awaitable[LedgerClient]]]:
+    clients: list[LedgerClient] = []
 
-    async def open_client(url: str) -> Client:
-        clients.append(await platform_nats.connect(url, name="metering-tests"))
+    async def open_client(url: str) -> LedgerClient:
+        clients.append(await ledger_client.connect(url, name="metering-tests"))
         return clients[-1]
 
     yield open_client
@@ -131,7 +133,7 @@ async def connect() -> AsyncIterator[Callable[[str], Awaitable[Client]]]:
 
 
 @pytest.fixture
-async def start_outbox(tmp_path: Path, connect: Callable[[str], Awaitable[Client]]) -> AsyncIterator[Start]:
+async def start_outbox(tmp_path: Path, connect: Callable[[str], Awaitable[LedgerClient]]) -> AsyncIterator[Start]:
     """`await start_outbox(url, **options)`: running and ready (unless `is_ready=False`)."""
     running: list[RunningOutbox] = []
 
@@ -149,7 +151,9 @@ async def start_outbox(tmp_path: Path, connect: Callable[[str], Awaitable[Client
 
 @pytest.fixture(params=[False, True], ids=["unsynced", "synced"])
 async def ledger(
-    request: pytest.FixtureRequest, new_nats: Callable[..., NatsServer], connect: Callable[[str], Awaitable[Client]]
+    request: pytest.FixtureRequest,
+    new_nats: Callable[..., NatsServer],
+    connect: Callable[[str], Awaitable[LedgerClient]],
 ) -> NatsServer:
     """A nats-server of one's own, with an empty ledger."""
     server = new_nats(is_synced=request.param)

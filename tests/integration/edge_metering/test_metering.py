@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 
 from lumen.platform.grpc import bind, create_channel, create_server
@@ -14,6 +13,7 @@ from lumen.platform.lifecycle import Lifecycle
 from protos import auth_pb2_grpc
 from services.edge.metering.identity import WorkerIdentity
 from services.edge.metering.lease_client import LeaseClient
+from services.edge.metering.ledger_client import LedgerClient
 from services.edge.metering.metrics import MeteringMetrics
 from services.edge.metering.outbox import Outbox
 from services.edge.metering.recorder import Metering
@@ -24,7 +24,7 @@ from tests.integration.edge_metering.test_leases import Key
 
 
 async def test_from_hold_to_drain(
-    ledger: NatsServer, tmp_path: Path, connect: Callable[[str], Awaitable[Client]]
+    ledger: NatsServer, tmp_path: Path, connect: Callable[[str], Awaitable[LedgerClient]]
 ) -> None:
     auth = FakeAuth()
     auth.available["acc"] = 1_000_000

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from nats.aio.client import Client
 from nats.js.api import StreamConfig
 
 from lumen.ledger import keyspace
 from lumen.ledger.entries import Batch, decode_batch, encode_batch
+from services.edge.metering.ledger_client import LedgerClient
 from tests.fixtures.engines import NatsServer
 from tests.integration.billing.tcp_proxy import TcpProxy
 from tests.integration.edge_metering.conftest import (
@@ -23,7 +23,7 @@ from tests.integration.edge_metering.conftest import (
     usage_entry,
 )
 
-Connect = Callable[[str], Awaitable[Client]]
+Connect = Callable[[str], Awaitable[LedgerClient]]
 ACCOUNT = "acc"
 PARTITION = keyspace.partition_of(ACCOUNT)
 SUBJECT = keyspace.subject(PARTITION, WORKER)

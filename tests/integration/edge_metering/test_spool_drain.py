@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 
 from lumen.platform.lifecycle import Lifecycle, cancel_until_done
 from services.edge.metering.identity import StateDirInUse, WorkerIdentity
+from services.edge.metering.ledger_client import LedgerClient
 from services.edge.metering.metrics import MeteringMetrics
 from services.edge.metering.outbox import Outbox
 from services.edge.spool_drain import SpoolDrainSettings, drain
@@ -24,7 +24,7 @@ def _settings(ledger: NatsServer, state: Path) -> SpoolDrainSettings:
 
 
 async def test_an_orphaned_spool_is_published_once_and_running_it_again_publishes_nothing(
-    ledger: NatsServer, tmp_path: Path, connect: Callable[[str], Awaitable[Client]]
+    ledger: NatsServer, tmp_path: Path, connect: Callable[[str], Awaitable[LedgerClient]]
 ) -> None:
     state = tmp_path / "state"
     identity = WorkerIdentity.acquire(state)

@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 
 from deploy.local.children import die_with_parent
 from lumen.platform.lifecycle import cancel_until_done
 from services.edge.metering.identity import WorkerIdentity
+from services.edge.metering.ledger_client import LedgerClient
 from services.edge.metering.metrics import MeteringMetrics
 from services.edge.metering.outbox import Outbox
 from tests.fixtures.engines import NatsServer
@@ -58,7 +58,7 @@ async def test_everything_called_safe_is_in_the_ledger_once(
     start_worker: StartWorker,
     safe_file: Path,
     tmp_path: Path,
-    connect: Callable[[str], Awaitable[Client]],
+    connect: Callable[[str], Awaitable[LedgerClient]],
     is_nats_away: bool,
 ) -> None:
     def safe() -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from lumen.platform import nats as platform_nats
+from services.edge.metering import ledger_client
 from services.edge.metering.identity import WorkerIdentity
 from services.edge.metering.metrics import MeteringMetrics
 from services.edge.metering.outbox import Outbox
@@ -21,7 +21,7 @@ from tests.integration.edge_metering.conftest import eventually, usage_entry
 
 async def main(url: str, state_dir: Path, safe_file: Path) -> None:
     identity = WorkerIdentity.acquire(state_dir)
-    nc = await platform_nats.connect(url, name="worker")
+    nc = await ledger_client.connect(url, name="worker")
     outbox = Outbox(nc, identity.worker_id, state_dir, MeteringMetrics(CollectorRegistry()))
     running = asyncio.create_task(outbox.run())
     await eventually(lambda: outbox.problem() is None)
