@@ -58,4 +58,11 @@ class EdgeSettings(ServiceSettings):
     cors_origins: str = Field(default="", description="origins whose pages may call, comma-separated: the console's")
     account_query_timeout_s: float = Field(default=10.0, description="of /v1/balance and /v1/usage")
     shutdown_drain_s_max: float = Field(default=3600.0, description="open streams may take this long after SIGTERM")
+    bad_keys_per_minute: int = Field(
+        default=60, ge=0, description="unknown keys per client address (IPv6: /64), then 429; 0: no limit"
+    )
+    private_upstreams: str = Field(
+        default="",
+        description="private networks where channels may be (CIDRs, comma-separated), or `all`; else public ones only",
+    )
     trusted_proxies: str = Field(default="", description="addresses whose X-Forwarded-For is believed, comma-separated")
