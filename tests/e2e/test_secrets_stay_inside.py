@@ -99,6 +99,7 @@ def test_no_secret_or_prompt_is_logged_measured_or_sent_on(own_stack: Stack, cus
 
     sent = own_stack.provider_requests(last=1000)
     assert len([request for request in sent if PROMPT in str(request["body"])]) > 2 * len(ENDPOINTS)
+    assert any(SIMULATOR_KEY in str(request["headers"]) for request in sent), "the canary is the key that is used"
     for request in sent:
         text = str(request["headers"]).lower()
         for foreign in (customer.key, BAD_KEY, FORGED_KEY, "canary-proxy", "canary=cookie", "org-canary", "203.0.113"):
