@@ -16,6 +16,8 @@ from deploy.local.stack import SIMULATOR_KEY
 from tests.e2e.test_errors import CLAUDE, ENDPOINTS, body_for
 from tests.fixtures.stack import Customer, Stack, until
 
+pytestmark = pytest.mark.slow  # a stack of its own: its channels are not fit for others afterwards
+
 PROMPT = "canary prompt 91b7e4: my diagnosis is"
 BAD_KEY = "sk-lumen-canarybadkey7d20aa"
 FORGED_KEY = "sk-foreign-canary-31cc"
