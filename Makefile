@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.lumen-setup
 CHAOS_REQUESTS := 1500
+SOAK_MINUTES := 20
 CODE := lumen services simulator deploy tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run browsers test test-slow test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-billing bench-finance clean
+.PHONY: help setup run browsers test test-slow test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-streams bench-compare bench-billing bench-finance soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -82,6 +83,16 @@ chaos: setup ## every chaos scenario with thousands of requests, and the table o
 bench: setup ## CPU per request and per stream, as ratios to nginx in the same run (needs nginx and wrk)
 	$(BIN)/python -m tests.load.bench $(BENCH_ARGS)
 	$(BIN)/python -m tests.load.billing
+
+bench-streams: setup ## 3,000 streams at once on one edge: stalls, memory per stream
+	$(BIN)/python -m tests.load.many_streams $(BENCH_ARGS)
+
+bench-compare: setup ## CPU per answer against another revision, side by side: make bench-compare BASE=<rev>
+	@test -n "$(BASE)" || { echo "BASE=<revision> is needed" >&2; exit 2; }
+	$(BIN)/python -m tests.load.compare $(BASE) $(BENCH_ARGS)
+
+soak: setup ## mixed traffic for SOAK_MINUTES, and whether anything grows
+	$(BIN)/python -m tests.load.soak --minutes $(SOAK_MINUTES)
 
 bench-billing: setup ## entries per second that one billing process posts, its lag, and CPU per entry
 	$(BIN)/python -m tests.load.billing $(BENCH_ARGS)

@@ -45,7 +45,7 @@ _LARGE_BODY_BYTES = 1024 * 1024
 # Edge's CPU in nginx's, at most.
 _GOALS = {"single": 4.5, "stream": 2.0, "translated": 4.5}
 _TRANSLATED_MODEL = "claude-opus-4-8"  # the demo catalog's channel for it speaks only Anthropic's dialect
-_CASES = (
+CASES = (
     *(f"{dialect}-{kind}" for dialect in _DIALECTS for kind in ("single", "stream")),
     "translated-stream",  # a chat client, an Anthropic upstream
     "many-connections",  # chat-single at 512
@@ -93,7 +93,7 @@ def _run(options: argparse.Namespace, directory: Path) -> Report:
         if stack is not None:
             servers.append(_edge_server(stack))
         keys: list[str] = []
-        if stack is not None and "many-keys" in _chosen(options):
+        if stack is not None and "many-keys" in options.cases:
             _say(f"making {options.keys} accounts with a key each")
             keys = run(make_keys(stack.env["LUMEN_ADMIN_URL"], stack.env["LUMEN_ADMIN_TOKEN"], options.keys))
         bench = Bench(servers, tools.wrk, _new(directory, "wrk"), rounds=options.rounds, round_s=options.seconds)
@@ -113,7 +113,8 @@ def _measure(
     memory_mb = {"at idle": edge.rss_mb()} if edge.is_edge else {}
     latency = _latency(servers, simulator_url, options.latency_requests) if options.latency_requests else {}
     before = stack.lease_counts() if stack is not None else None
-    results = [_measure_case(bench, case) for case in _cases(options, keys)]
+    connections = {"connections": options.connections, "stream_connections": options.stream_connections}
+    results = [_measure_case(bench, make_case(name, keys=keys, **connections)) for name in options.cases]
     leases = stack.lease_counts().since(before) if stack is not None and before is not None else None
     if edge.is_edge:
         memory_mb["after the load"] = edge.rss_mb()
@@ -159,35 +160,33 @@ def _edge_server(stack: LocalStack) -> Server:
     )
 
 
-def _chosen(options: argparse.Namespace) -> Sequence[str]:
-    names: Sequence[str] = _CASES if options.cases == "all" else options.cases.split(",")
+def parse_cases(text: str) -> Sequence[str]:
+    """Raises ValueError for an unknown one."""
+    names: Sequence[str] = CASES if text == "all" else text.split(",")
+    if unknown := set(names) - set(CASES):
+        raise ValueError(f"unknown cases: {', '.join(sorted(unknown))}")
     return names
 
 
-def _cases(options: argparse.Namespace, keys: Sequence[str]) -> list[Case]:
-    return [_case(name, options, keys) for name in _chosen(options)]
-
-
-def _case(name: str, options: argparse.Namespace, keys: Sequence[str]) -> Case:
+def make_case(name: str, *, connections: int = 16, stream_connections: int = 16, keys: Sequence[str] = ()) -> Case:
+    """One of CASES."""
     single = make_call(is_stream=False)
     if name == "translated-stream":
         chat = stream_of_frames(Dialect.OPENAI_CHAT, _FRAMES, _FRAME_DELAY_MS, model=_TRANSLATED_MODEL)
         plain = stream_of_frames(Dialect.ANTHROPIC_MESSAGES, _FRAMES, _FRAME_DELAY_MS, model=_TRANSLATED_MODEL)
-        return Case(name, chat, options.stream_connections, _FRAMES, plain, goal=_GOALS["translated"])
+        return Case(name, chat, stream_connections, _FRAMES, plain, goal=_GOALS["translated"])
     if name == "many-connections":
         return Case(name, single, _MANY_CONNECTIONS)
     if name == "large-body":
-        return Case(
-            name, make_call(is_stream=False, text="lighthouse " * (_LARGE_BODY_BYTES // 11)), options.connections
-        )
+        return Case(name, make_call(is_stream=False, text="lighthouse " * (_LARGE_BODY_BYTES // 11)), connections)
     if name == "many-keys":
-        return Case(name, single, options.connections, keys=keys)
+        return Case(name, single, connections, keys=keys)
     dialect, _, kind = name.partition("-")
     if kind == "stream":
         call = stream_of_frames(_DIALECTS[dialect], _FRAMES, _FRAME_DELAY_MS)
-        return Case(name, call, options.stream_connections, _FRAMES, goal=_GOALS["stream"])
+        return Case(name, call, stream_connections, _FRAMES, goal=_GOALS["stream"])
     call = make_call(_DIALECTS[dialect], is_stream=False)
-    return Case(name, call, options.connections, goal=_GOALS["single"])
+    return Case(name, call, connections, goal=_GOALS["single"])
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -198,9 +197,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--connections", type=_at_least(1), default=16, help="for single responses [16]")
     parser.add_argument("--stream-connections", type=_at_least(1), default=16, help="for streams [16]")
     parser.add_argument("--latency-requests", type=int, default=None, help="per target, 0: none [400]")
-    parser.add_argument(
-        "--cases", default=_CASES_DEFAULT, help=f"all, or some of {','.join(_CASES)} [{_CASES_DEFAULT}]"
-    )
+    parser.add_argument("--cases", default=_CASES_DEFAULT, help=f"all, or some of {','.join(CASES)} [{_CASES_DEFAULT}]")
     parser.add_argument(
         "--json",
         type=Path,
@@ -217,8 +214,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     for name, value in (quick if options.quick else defaults).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
-    if unknown := set(options.cases.split(",")) - {*_CASES, "all"}:
-        parser.error(f"unknown cases: {', '.join(sorted(unknown))}")
+    try:
+        options.cases = parse_cases(options.cases)
+    except ValueError as error:
+        parser.error(str(error))
     return options
 
 
