@@ -8,6 +8,9 @@ STAMP := $(VENV)/.lumen-setup
 CHAOS_REQUESTS := 1500
 CODE := lumen services simulator deploy tests
 
+# Every process of a stack and of a test run compiles what it imports, if this forbids to keep the bytecode.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run browsers test test-slow test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-billing bench-finance clean
 
