@@ -38,7 +38,8 @@ browsers: ## Chromium for the browser tests, from Debian's packages (as root; el
 	  else echo "no Chromium: the browser tests are skipped (as root, \`make browsers\` installs it)" >&2; fi; }
 
 # In groups (tests/fixtures/spread.py), in the order of collection: the slow ones with engines first, the many small ones fill the end.
-PYTEST_SPREAD := -n 2 --dist loadscope --no-loadscope-reorder
+# Three processes for two cores: a third of a test's time it waits for something.
+PYTEST_SPREAD := -n 3 --dist loadscope --no-loadscope-reorder
 
 test: setup ## unit, contract, integration, e2e and short chaos tests on real engines (minutes)
 	$(BIN)/pytest $(PYTEST_SPREAD) -m "not slow and not long"
