@@ -8,7 +8,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from lumen.ledger.keyspace import PARTITIONS
-from services.billing import tail as tail_module
 from services.billing.groups import Group, SinkMarks
 from services.billing.ledger_stream import Bounds
 from services.billing.marks import Mark
@@ -26,7 +25,7 @@ class Following:
         self.is_away = False
         self.drained_at = 0.0
         self.touched: list[float] = []
-        monkeypatch.setattr(tail_module.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("services.billing.tail.time.monotonic", lambda: self.now)
         stores: Any = self
         self.tail = Tail(
             stores, stores, stores, stores, generation=lambda: 0, metrics=BillingMetrics(CollectorRegistry())
