@@ -14,6 +14,7 @@ from lumen.money.usage import TokenUsage
 from lumen.platform.ordered_reader import OrderedReader, StreamMessage
 from protos import billing_pb2 as pb
 from services.billing.errors import Conflict
+from services.billing.marks import parse_mark
 from tests.integration.billing.conftest import RunningBilling, World, eventually
 
 pytestmark = pytest.mark.slow
@@ -68,8 +69,9 @@ async def posted_then_fallen_back(world: World, start_billing: Start, *, kept: i
     before = await ledger(world)
 
     async def is_posted() -> bool:  # the last entry moves no balance, but the mark
-        mark: Any = await world.redis.get(keyspace.mark_key(keyspace.partition_of("acc-0")))
-        return mark is not None and int(mark.split(b":")[1]) == before[-1].sequence
+        stored: Any = await world.redis.get(keyspace.mark_key(keyspace.partition_of("acc-0")))
+        mark = parse_mark(stored)
+        return mark is not None and mark.sequence == before[-1].sequence
 
     await eventually(is_posted)
     await eventually(world.balances_agree)
