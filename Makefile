@@ -9,6 +9,9 @@ CHAOS_REQUESTS := 1500
 SOAK_MINUTES := 20
 CODE := lumen services simulator deploy tests
 
+# Every process of a stack and of a test run compiles what it imports, if this forbids to keep the bytecode.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run browsers test test-slow test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-streams bench-compare bench-billing bench-finance soak clean
 
@@ -36,16 +39,17 @@ browsers: ## Chromium for the browser tests, from Debian's packages (as root; el
 	  else echo "no Chromium: the browser tests are skipped (as root, \`make browsers\` installs it)" >&2; fi; }
 
 # In groups (tests/fixtures/spread.py), in the order of collection: the slow ones with engines first, the many small ones fill the end.
-PYTEST_SPREAD := -n 2 --dist loadscope --no-loadscope-reorder
+# `make test` runs three for two cores: its tests wait for a third of their time.
+PYTEST_SPREAD := --dist loadscope --no-loadscope-reorder
 
 test: setup ## unit, contract, integration, e2e and short chaos tests on real engines (minutes)
-	$(BIN)/pytest $(PYTEST_SPREAD) -m "not slow and not long"
+	$(BIN)/pytest -n 3 $(PYTEST_SPREAD) -m "not slow and not long"
 
 test-slow: setup browsers ## the tests that `make test` leaves to CI, seconds to half a minute each
-	$(BIN)/pytest $(PYTEST_SPREAD) -m "slow and not long"
+	$(BIN)/pytest -n 2 $(PYTEST_SPREAD) -m "slow and not long"
 
 test-all: setup browsers ## everything, with the long tests
-	$(BIN)/pytest $(PYTEST_SPREAD)
+	$(BIN)/pytest -n 2 $(PYTEST_SPREAD)
 
 check: lint types imports protos-check test ## what CI runs: format, lint, types, boundaries, generated stubs, tests
 
