@@ -220,8 +220,8 @@ def test_grants_burn_before_what_was_paid_in_the_ledgers_order(
     until_balance(client, account, 10**9 + 30_000 - M2)
     assert liability(client, account) == (10**9 - 20_000, 0, 10**9 - 20_000)
     credit("0.5", "grant")  # what was paid before is not given back
-    credit("-0.2", "adjustment")
-    assert liability(client, account) == (1_299_980_000, 300_000_000, 999_980_000)
+    credit("-0.2", "adjustment")  # is taken from what was paid
+    assert liability(client, account) == (1_299_980_000, 500_000_000, 799_980_000)
     credit("-2", "refund")
     assert liability(client, account) == (-700_020_000, 0, -700_020_000)
 
