@@ -6,6 +6,7 @@ carry the account. Times are Unix seconds, `until_s` excluded.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -180,12 +181,13 @@ class PageQueries:
         )
         return [LogRow(*row) for row in rows[:LOG_PAGE]], len(rows) > LOG_PAGE
 
-    async def key_uses(self, account: str) -> dict[str, KeyUse]:
-        """Of each key that was ever used. `account` empty: of all accounts."""
+    async def key_uses(self, accounts: Collection[str]) -> dict[str, KeyUse]:
+        """Of each key of these accounts that was ever used, by the rollups: some seconds behind."""
         rows = await self._rows(
-            "SELECT key_id, max(started_at_us), sum(cost_nanousd) FROM usage FINAL"
-            f"{' WHERE account = {account:String}' if account else ''} GROUP BY key_id LIMIT {_KEYS_MAX}",
-            {"account": account},
+            "SELECT key_id, max(greatest(last_started_at_us, toInt64(toUnixTimestamp(hour)) * 1000000)),"
+            " sum(cost_nanousd) FROM usage_hourly FINAL WHERE account IN {accounts:Array(String)}"
+            f" GROUP BY key_id LIMIT {_KEYS_MAX}",
+            {"accounts": sorted(set(accounts))},
         )
         return {str(key): KeyUse(int(last), int(spent)) for key, last, spent in rows}
 
