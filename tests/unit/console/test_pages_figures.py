@@ -10,7 +10,6 @@ from services.console.web.charts import SERIES_MAX, stacked
 from services.console.web.figures import compact, days_left_tenths, money, percent, usd, usd_scale
 from services.console.web.periods import period
 from services.console.web.price_lists import price_lists
-from services.console.web.queries import parse_cursor
 from services.console.web.snippets import snippets
 from services.console.web.visitors import local_path
 
@@ -119,11 +118,6 @@ def test_a_catalogs_difference_names_object_and_field() -> None:
         ("channels", "c", "", "", '{"name": "c", "weight": 1}'),
     ]
     assert catalog_diff(after, after) == []
-
-
-@pytest.mark.parametrize("text", ["", "1-2-3", "a-1-1-1", "1-1-1-1-1", "-1-1-1-1", "99999999999999999999999-1-1-1"])
-def test_a_cursor_that_is_not_ours_is_none(text: str) -> None:
-    assert parse_cursor(text) is None
 
 
 @pytest.mark.parametrize(
