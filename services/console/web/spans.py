@@ -18,7 +18,7 @@ _DAYS_MAX = {"day": 92, "week": 740}
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """`preset` is empty when two dates were asked for."""
+    """`preset` is empty when it is none of them."""
 
     days: Days
     preset: str = ""
@@ -43,17 +43,13 @@ class Span:
 
 def span_of(preset: str, since: str, to: str, now_s: int) -> Span:
     """`to` is the last day, included. Two dates win over a preset. Raises InvalidRequest."""
+    offered = {name: _preset(name, datetime.fromtimestamp(now_s, UTC).date()) for name in PRESETS}
     if since or to:
         first, last = _day("since", since), _day("to", to)
-        return Span(days_of(first, last + timedelta(days=1) if last else None, now_s))
+        days = days_of(first, last + timedelta(days=1) if last else None, now_s)
+        return Span(days, next((name for name, same in offered.items() if same == days), ""))
     preset = preset if preset in PRESETS else _DEFAULT_PRESET
-    today = datetime.fromtimestamp(now_s, UTC).date()
-    tomorrow, first_of_month = today + timedelta(days=1), today.replace(day=1)
-    if preset == "month":
-        return Span(Days(first_of_month, tomorrow), preset)
-    if preset == "last-month":
-        return Span(Days((first_of_month - timedelta(days=1)).replace(day=1), first_of_month), preset)
-    return Span(Days(tomorrow - timedelta(days=int(preset)), tomorrow), preset)
+    return Span(offered[preset], preset)
 
 
 def starts(days: Days, period: Period) -> Iterator[date]:
@@ -69,6 +65,15 @@ def starts(days: Days, period: Period) -> Iterator[date]:
 
 
 _STEPS = {"day": timedelta(days=1), "week": timedelta(days=7)}
+
+
+def _preset(name: str, today: date) -> Days:
+    tomorrow, first_of_month = today + timedelta(days=1), today.replace(day=1)
+    if name == "month":
+        return Days(first_of_month, tomorrow)
+    if name == "last-month":
+        return Days((first_of_month - timedelta(days=1)).replace(day=1), first_of_month)
+    return Days(tomorrow - timedelta(days=int(name)), tomorrow)
 
 
 def _day(field: str, text: str) -> date | None:

@@ -50,7 +50,7 @@ if (exportForm) {
     const blobs = [];
     let chunks = [], held = 0, bytes = 0, rows = -1, isQuoted = false, shownAt = 0; // the head is no row
     const show = () => {
-      const size = `${number.format(Math.round(bytes / 1e4) / 100)} MB`;
+      const size = bytes < 1e6 ? `${number.format(Math.ceil(bytes / 1e3))} kB` : `${number.format(Math.round(bytes / 1e4) / 100)} MB`;
       figures.textContent = isCsv ? `${words.rows.replace("{rows}", number.format(Math.max(0, rows)))} · ${size}` : size;
       if (expected) {
         bar.max = expected;
