@@ -1,4 +1,4 @@
-"""Finance: exports of rows, the API's own. With script the page tells rows and bytes so far; without, the browser does."""
+"""Finance: exports of rows, the API's own. With script the page tells rows and bytes so far."""
 
 from __future__ import annotations
 
