@@ -6,8 +6,8 @@
 -- grant first pays off a debt; paid money (or its expiry) adds to paid. Charges and paid money may change places, so only
 -- the `turns` (grants, and money taken back) part an account's history into segments whose sums are enough.
 --
--- Which segment an hour's rollup belongs to: its entries came after every turn of more than a day before the hour (clocks
--- are not a day apart), and none came after its `version`. Where that leaves a doubt, that hour's rows are read.
+-- Which segment a day's rollups belong to: their entries came after every turn of more than an hour before the day (clocks
+-- are not an hour apart), and none came after their `version`. Where that leaves a doubt, that day's rows are read.
 
 CREATE VIEW IF NOT EXISTS {database}.open_credits {on_cluster} AS
 WITH
@@ -32,23 +32,23 @@ WITH
         GROUP BY account
         HAVING max(amount) > 0
     ),
-    hours AS
+    days AS
     (
-        SELECT account, hour, sum(toInt128(cost_nanousd)) AS cost, max(version) AS newest
+        SELECT account, toStartOfDay(hour, 'UTC') AS day, sum(toInt128(cost_nanousd)) AS cost, max(version) AS newest
         FROM {database}.usage_hourly FINAL
         WHERE hour < toDateTime(intDiv({until_us:Int64}, 1000000), 'UTC')
-        GROUP BY account, hour
+        GROUP BY account, day
     ),
     placed AS
     (
         SELECT
-            hours.account AS account,
-            hours.hour AS hour,
-            hours.cost AS cost,
-            arrayCount(turn -> turn.2 < (toInt64(toUnixTimestamp(hours.hour)) - 86400) * 1000000, turning.turns) AS after,
-            arrayCount(turn -> turn.1.1 <= hours.newest, turning.turns) AS before
-        FROM hours
-        LEFT JOIN turning ON turning.account = hours.account
+            days.account AS account,
+            days.day AS day,
+            days.cost AS cost,
+            arrayCount(turn -> turn.2 < (toInt64(toUnixTimestamp(days.day)) - 3600) * 1000000, turning.turns) AS after,
+            arrayCount(turn -> turn.1.1 <= days.newest, turning.turns) AS before
+        FROM days
+        LEFT JOIN turning ON turning.account = days.account
     ),
     moves AS
     (
@@ -57,14 +57,23 @@ WITH
         WHERE after = before
         UNION ALL
         SELECT
-            usage.account AS account,
-            arrayCount(turn -> turn.1.1 <= bitShiftLeft(toUInt64(epoch), 48) + sequence, turning.turns) AS segment,
+            doubtful.account AS account,
+            arrayCount(turn -> turn.1.1 <= doubtful.version, turning.turns) AS segment,
             toInt128(0) AS paid,
-            toInt128(cost_nanousd) AS burnt
-        FROM {database}.usage FINAL
-        JOIN turning ON turning.account = usage.account
-        WHERE (usage.account, usage.hour) IN (SELECT account, hour FROM placed WHERE after != before)
-            AND cost_nanousd > 0 AND started_at_us < {until_us:Int64}
+            toInt128(doubtful.cost_nanousd) AS burnt
+        FROM
+        (
+            SELECT account, bitShiftLeft(toUInt64(epoch), 48) + sequence AS version, cost_nanousd
+            FROM {database}.usage FINAL
+            WHERE (account, hour) IN
+                (
+                    SELECT account, arrayJoin(arrayMap(number -> day + number * 3600, range(24)))
+                    FROM placed
+                    WHERE after != before
+                )
+                AND cost_nanousd > 0 AND started_at_us < {until_us:Int64}
+        ) AS doubtful
+        JOIN turning ON turning.account = doubtful.account
         UNION ALL
         SELECT
             credited.account AS account,

@@ -43,13 +43,14 @@ _DRAWS = {
     "key": "concat('key_', owner, '_', toString(b % 4))",
     "model_number": "if(b % 7 = 0, c, cityHash64(key)) % 12",
     "second": "if(c % 8 = 0, c % 86400, 28800 + c % 36000)",
+    "at_us": f"{_FIRST_US} + (a % {len(DAYS)}) * 86400000000 + second * 1000000 + b % 1000000",
     "billable": "b % 50 != 0",
     "cost": "200 + c % 3000",
 }
 _COLUMNS = {
     "`partition`": "CRC32(owner) % 64",
     "epoch": "1",
-    "sequence": f"intDiv(started_at_us - {_FIRST_US}, 1000000) + 1",  # the ledger's order is that of time
+    "sequence": f"intDiv(at_us - {_FIRST_US}, 1000000) + 1",  # the ledger's order is that of time
     "`index`": "number",
     "producer": "'edge-1'",
     "batch_number": "intDiv(number, 25) + 1",
@@ -63,7 +64,7 @@ _COLUMNS = {
     "client_dialect": "'openai_chat'",
     "upstream_dialect": "'openai_chat'",
     "catalog_revision": "1",
-    "started_at_us": f"{_FIRST_US} + (a % {len(DAYS)}) * 86400000000 + second * 1000000 + b % 1000000",
+    "started_at_us": "at_us",
     "duration_us": "1000000 + c % 9000000",
     "ttft_us": "200000",
     "status": "if(billable, 200, 502)",
@@ -112,7 +113,7 @@ _CREDIT = {
     "batch_number": "1",
     "account": "{accounts:Array(String)}[1 + number % length({accounts:Array(String)})] AS owner",
     "amount_nanousd": "100000000 * (1 + number % 7) * if(kind = 'refund', -1, 10)",
-    "kind": "['grant', 'topup', 'topup', 'refund', 'topup'][1 + (number + intDiv(number, 500)) % 5]",
+    "kind": "['grant', 'topup', 'topup', 'refund', 'topup'][1 + (number + intDiv(number, 500)) % 5] AS kind",
     "source": "if(kind = 'grant', 'grant', 'paid')",
     "reference": "toString(number)",
     "created_at_us": f"{_FIRST_US} + number * 1555000000",

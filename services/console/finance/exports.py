@@ -1,4 +1,4 @@
-"""Exports of any size in constant memory: ClickHouse reads in its own order, rows pass through, nothing is kept.
+"""Exports of any size in constant memory: ClickHouse reads in its own order or sorts on disk, rows pass through.
 
 An export that breaks off ends without its last chunk, so no client takes a part for the whole.
 """
@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lumen.platform.clickhouse import ClickHouse, ClickHouseUnavailable
@@ -27,6 +27,8 @@ MEDIA_TYPES: dict[Format, str] = {
     "parquet": "application/vnd.apache.parquet",
 }
 
+# FOCUS rows come out of a join, so ClickHouse sorts them again: in little memory, the rest on its disk.
+_SORTED_ON_DISK = {"max_bytes_before_external_sort": 128 * 1024 * 1024, "max_threads": 1, "max_block_size": 16_384}
 _QUERY_BYTES_MAX = 64 * 1024 * 1024  # FOCUS names every account
 
 
@@ -38,6 +40,7 @@ class Export:
     columns: Sequence[Column]
     statements: Sequence[str]
     parameters: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 def usage_rows(days: Days, account: str) -> Export:
@@ -58,7 +61,7 @@ def focus_rows(days: Days, account: str, issuer: str, names: dict[str, str]) -> 
         f" ORDER BY {focus.ORDERS[source]}"
         for source in range(len(focus.SOURCES))
     ]
-    return Export("focus", columns, statements, _parameters(days, account))
+    return Export("focus", columns, statements, _parameters(days, account), _SORTED_ON_DISK)
 
 
 class ExportStream:
@@ -148,6 +151,7 @@ class Exports:
             "optimize_aggregation_in_order": 1,
             "do_not_merge_across_partitions_select_final": 1,
             "output_format_decimal_trailing_zeros": 0,
+            **export.settings,
         }
         try:
             for statement in export.statements:
