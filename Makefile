@@ -86,7 +86,7 @@ bench: setup ## CPU per request and per stream, as ratios to nginx in the same r
 bench-billing: setup ## entries per second that one billing process posts, its lag, and CPU per entry
 	$(BIN)/python -m tests.load.billing $(BENCH_ARGS)
 
-bench-finance: setup ## five million usage rows: each page's queries, exports of all rows, and their memory
+bench-finance: setup ## five million usage rows: each page and its queries, exports of all rows, and their memory
 	$(BIN)/python -m tests.load.finance $(BENCH_ARGS)
 
 clean: ## remove the virtual environment and the default state directory

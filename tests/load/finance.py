@@ -3,7 +3,8 @@
 `python -m tests.load.finance [--rows 5000000] [--json FILE]`. A control plane of its own on real engines; rows go
 straight into ClickHouse, as billing would have written them (a quarter of a year, few accounts with most of the use),
 with rollups as billing computes them. Each question is asked of the console over HTTP, five times; the slowest counts:
-the admin API's, then whole pages as people of each role see them. Each export is read to its end and thrown away while the resident memory of console and ClickHouse is sampled.
+the admin API's, then whole pages as people of each role see them. Each export is read to its end and thrown away while
+the resident memory of console and ClickHouse is sampled.
 """
 
 from __future__ import annotations

@@ -48,6 +48,12 @@ def test_compact_counts(number: int, text: str) -> None:
 
 def test_shares_and_days_left() -> None:
     assert (percent(1, 3), percent(0, 0)) == ("33.3%", "–")
+    assert (percent(-1, 200), percent(-3, 2), percent(3, -2), percent(-1, 10_000)) == (
+        "-0.5%",
+        "-150.0%",
+        "-150.0%",
+        "0.0%",
+    )
     assert days_left_tenths(70 * 10**9, 7 * 10**9, 7 * 86_400) == 700
     assert days_left_tenths(-5, 10**9, 86_400) == 0
     assert days_left_tenths(10**9, 0, 86_400) is None
