@@ -58,3 +58,12 @@ def test_periods_begin_as_clickhouse_names_them() -> None:
     weeks = list(starts(days, "week"))
     assert (weeks[0], weeks[-1], len(weeks)) == (date(2026, 1, 26), date(2026, 2, 23), 5)
     assert len(list(starts(days, "day"))) == 31
+
+
+@pytest.mark.parametrize(("length", "parts"), [(1, 1), (99, 99), (100, 100), (101, 51), (366, 92), (3_660, 99)])
+def test_days_are_parted_without_gap_or_overlap(length: int, parts: int) -> None:
+    days = Days(date(2020, 1, 1), date.fromordinal(date(2020, 1, 1).toordinal() + length))
+    found = list(days.parts(100))
+    assert len(found) == parts
+    assert (found[0].since, found[-1].until) == (days.since, days.until)
+    assert all(one.until == next_.since for one, next_ in zip(found, found[1:], strict=False))
