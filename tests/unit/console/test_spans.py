@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from itertools import pairwise
 
 import pytest
 
@@ -66,4 +67,4 @@ def test_days_are_parted_without_gap_or_overlap(length: int, parts: int) -> None
     found = list(days.parts(100))
     assert len(found) == parts
     assert (found[0].since, found[-1].until) == (days.since, days.until)
-    assert all(one.until == next_.since for one, next_ in zip(found, found[1:], strict=False))
+    assert all(one.until == next_.since for one, next_ in pairwise(found))
