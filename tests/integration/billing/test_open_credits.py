@@ -24,7 +24,7 @@ from services.billing.rollups import Rollups
 from services.console.finance.liabilities import Liabilities, Open
 from services.console.finance.queries import FinanceQueries
 
-ACCOUNTS, EVENTS_MAX, DAYS = 300, 40, 60
+ACCOUNTS, EVENTS_MAX, DAYS = 200, 40, 60
 START_S = 1_767_225_600  # 2026-01-01
 DAY_S = 86_400
 ENDLESS_S = 4_000_000_000
@@ -200,7 +200,7 @@ async def test_liabilities_as_of_a_day_are_what_the_pots_held_of_what_was_made_b
     for event, account in sorted(written, key=lambda pair: pair[0].written_s):
         books.write(account, event)
     await store(clickhouse, books)
-    for day in (1, 13, 30, 47):
+    for day in (1, 17, 40):
         until_s = START_S + day * DAY_S
         found = await liabilities(clickhouse, until_s)
         for account in books.placed:

@@ -115,21 +115,21 @@ preStop:
   valueFrom: {secretKeyRef: {name: {{ .secret }}, key: {{ .key }}}}
 {{- end }}
 
-{{/* The variables of a component, then those of its `settings`, which may not repeat one of the chart's. */}}
-{{/* Where browsers and clients find the two that are published: by the first host name that is no wildcard. */}}
-{{- define "lumen.origin" -}}
+{{/* Where browsers and clients find what is published, one origin per host name that is no wildcard, blanks between. */}}
+{{- define "lumen.origins" -}}
 {{- range $host := .hostnames }}{{ if not (hasPrefix "*" $host) }}{{ printf "%s://%s " $.scheme $host }}{{ end }}{{ end }}
 {{- end }}
 
 {{- define "lumen.edgeOrigins" -}}
-{{- if .Values.gateway.enabled }}{{ include "lumen.origin" (dict "scheme" .Values.gateway.scheme "hostnames" .Values.gateway.hostnames) }}{{ end }}
-{{- if .Values.ingress.enabled }}{{ include "lumen.origin" (dict "scheme" (ternary "https" "http" (ne .Values.ingress.tlsSecret "")) "hostnames" (list .Values.ingress.host)) }}{{ end }}
+{{- if .Values.gateway.enabled }}{{ include "lumen.origins" (dict "scheme" .Values.gateway.scheme "hostnames" .Values.gateway.hostnames) }}{{ end }}
+{{- if .Values.ingress.enabled }}{{ include "lumen.origins" (dict "scheme" (ternary "https" "http" (ne .Values.ingress.tlsSecret "")) "hostnames" (list .Values.ingress.host)) }}{{ end }}
 {{- end }}
 
 {{- define "lumen.consoleOrigins" -}}
-{{- if .Values.gateway.enabled }}{{ include "lumen.origin" (dict "scheme" .Values.gateway.scheme "hostnames" .Values.gateway.consoleHostnames) }}{{ end }}
+{{- if .Values.gateway.enabled }}{{ include "lumen.origins" (dict "scheme" .Values.gateway.scheme "hostnames" .Values.gateway.consoleHostnames) }}{{ end }}
 {{- end }}
 
+{{/* The variables of a component, then those of its `settings`, which may not repeat one of the chart's. */}}
 {{- define "lumen.env" -}}
 {{- $root := .root }}{{ $v := .root.Values }}{{ $prefix := printf "LUMEN_%s_" (upper .component) }}{{ $name := include "lumen.name" .root }}
 {{- $mine := dict
