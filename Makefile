@@ -101,7 +101,7 @@ soak: setup ## mixed traffic for SOAK_MINUTES, and whether anything grows
 bench-billing: setup ## entries per second that one billing process posts, its lag, and CPU per entry
 	$(BIN)/python -m tests.load.billing $(BENCH_ARGS)
 
-bench-finance: setup ## five million usage rows: each page's queries, exports of all rows, and their memory
+bench-finance: setup ## five million usage rows: each page and its queries, exports of all rows, and their memory
 	$(BIN)/python -m tests.load.finance $(BENCH_ARGS)
 
 clean: ## remove the virtual environment and the default state directory
