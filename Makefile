@@ -9,7 +9,7 @@ CHAOS_REQUESTS := 1500
 CODE := lumen services simulator deploy tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run browsers test test-slow test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-billing bench-finance clean
+.PHONY: help setup run browsers test test-slow test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-billing bench-finance bench-keys rolling clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -79,12 +79,18 @@ secret-scan: setup ## no secret among the files that git tracks
 chaos: setup ## every chaos scenario with thousands of requests, and the table of what clients saw and what was charged
 	$(BIN)/pytest tests/chaos --chaos-requests $(CHAOS_REQUESTS) -n 0 --timeout 900
 
+rolling: setup ## from the services of BASE (a revision) to this tree's under load, process by process: make rolling BASE=HEAD~20
+	$(BIN)/python -m tests.chaos.rolling --base $(BASE)
+
 bench: setup ## CPU per request and per stream, as ratios to nginx in the same run (needs nginx and wrk)
 	$(BIN)/python -m tests.load.bench $(BENCH_ARGS)
 	$(BIN)/python -m tests.load.billing
 
 bench-billing: setup ## entries per second that one billing process posts, its lag, and CPU per entry
 	$(BIN)/python -m tests.load.billing $(BENCH_ARGS)
+
+bench-keys: setup ## a million keys in one auth: its memory, its start-up, CPU per cache miss
+	$(BIN)/python -m tests.load.keys $(BENCH_ARGS)
 
 bench-finance: setup ## five million usage rows: each page's queries, exports of all rows, and their memory
 	$(BIN)/python -m tests.load.finance $(BENCH_ARGS)
