@@ -13,7 +13,7 @@ CODE := lumen services simulator deploy tests
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run browsers test test-slow test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-streams bench-compare bench-billing bench-finance soak clean
+.PHONY: help setup run browsers test test-slow test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-streams bench-compare bench-billing bench-finance bench-keys rolling soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -84,6 +84,9 @@ secret-scan: setup ## no secret among the files that git tracks
 chaos: setup ## every chaos scenario with thousands of requests, and the table of what clients saw and what was charged
 	$(BIN)/pytest tests/chaos --chaos-requests $(CHAOS_REQUESTS) -n 0 --timeout 900
 
+rolling: setup ## from the services of BASE (a revision) to this tree's under load, process by process: make rolling BASE=HEAD~20
+	$(BIN)/python -m tests.chaos.rolling --base $(BASE)
+
 bench: setup ## CPU per request and per stream, as ratios to nginx in the same run (needs nginx and wrk)
 	$(BIN)/python -m tests.load.bench $(BENCH_ARGS)
 	$(BIN)/python -m tests.load.billing
@@ -100,6 +103,9 @@ soak: setup ## mixed traffic for SOAK_MINUTES, and whether anything grows
 
 bench-billing: setup ## entries per second that one billing process posts, its lag, and CPU per entry
 	$(BIN)/python -m tests.load.billing $(BENCH_ARGS)
+
+bench-keys: setup ## a million keys in one auth: its memory, its start-up, CPU per cache miss
+	$(BIN)/python -m tests.load.keys $(BENCH_ARGS)
 
 bench-finance: setup ## five million usage rows: each page and its queries, exports of all rows, and their memory
 	$(BIN)/python -m tests.load.finance $(BENCH_ARGS)

@@ -24,6 +24,7 @@ settings.load_profile("lumen")
 pytest_plugins = [
     "tests.fixtures.engines",
     "tests.fixtures.stack",
+    "tests.fixtures.otlp",
     "tests.fixtures.spread",
     "tests.fixtures.collection",
     "tests.chaos.table",

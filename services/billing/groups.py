@@ -21,6 +21,7 @@ from services.billing.rating import Charge, NotRatable, Rates
 from services.billing.tables import Place, Row, credit_row, usage_row
 
 _HOUR_US = 3_600_000_000
+_TRACEPARENTS_MAX = 128  # as many links as a span keeps
 
 
 @dataclass(slots=True)
@@ -59,6 +60,7 @@ class Group:
     posts: dict[int, PartitionPost] = field(default_factory=dict)  # Redis'
     credited_accounts: set[str] = field(default_factory=set)
     touched_hours: set[tuple[int, int]] = field(default_factory=set)  # (partition, Unix hour)
+    traceparents: list[str] = field(default_factory=list)  # of sampled requests, the first of them
     messages: int = 0
     entries: int = 0
     last_sequence: int = 0
@@ -193,6 +195,8 @@ class GroupBuilder:
         is_for_clickhouse: bool,
         post: PartitionPost | None,
     ) -> None:
+        if entry.traceparent and len(self.group.traceparents) < _TRACEPARENTS_MAX:
+            self.group.traceparents.append(entry.traceparent)
         if is_for_clickhouse:
             self.group.usage.append(usage_row(place, index, entry, charge))
             self.group.touched_hours.add((place.partition, entry.started_at_us // _HOUR_US))

@@ -58,4 +58,6 @@ class EdgeSettings(ServiceSettings):
     cors_origins: str = Field(default="", description="origins whose pages may call, comma-separated: the console's")
     account_query_timeout_s: float = Field(default=10.0, description="of /v1/balance and /v1/usage")
     shutdown_drain_s_max: float = Field(default=3600.0, description="open streams may take this long after SIGTERM")
+    tracing_trust_clients: bool = Field(default=False, description='a client\'s "sampled" counts, not only the ratio')
+    tracing_to_providers: bool = Field(default=False, description="providers are sent a traceparent, too")
     trusted_proxies: str = Field(default="", description="addresses whose X-Forwarded-For is believed, comma-separated")

@@ -52,7 +52,10 @@ def test_every_service_runs(installation: str) -> None:
 @every_installation
 def test_every_variable_is_one_that_the_service_reads(installation: str) -> None:
     for service, workload in workloads(installation).items():
-        given = set(environment(workload["spec"]["template"]["spec"])) - {"SSL_CERT_FILE"}
+        given = set(environment(workload["spec"]["template"]["spec"])) - {
+            "SSL_CERT_FILE",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+        }
         assert given <= set(variables(service)), service
 
 
@@ -344,3 +347,22 @@ def test_production_replicates_everything_that_can_be(installation: str) -> None
 def test_a_mistaken_value_is_refused(mistake: str, said: str) -> None:
     with pytest.raises(ChartError, match=said):
         chart.template("default", [mistake])
+
+
+def test_traces_go_where_they_may_and_nowhere_unless_asked_for() -> None:
+    asking = {"edge", "auth", "router", "billing"}
+    for installation, expected in (("default", set()), ("production", asking)):
+        tracing = {
+            service
+            for service, workload in workloads(installation).items()
+            if "LUMEN_TRACING" in environment(workload["spec"]["template"]["spec"])
+        }
+        allowed = {
+            document["metadata"]["name"].removeprefix("lumen-")
+            for document in documents(installation)
+            if document["kind"] == "NetworkPolicy"
+            and any(
+                port["port"] == 4318 for rule in document["spec"].get("egress", []) for port in rule.get("ports", [])
+            )
+        }
+        assert tracing == allowed == expected, installation

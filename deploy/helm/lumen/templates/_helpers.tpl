@@ -138,6 +138,11 @@ preStop:
   (print $prefix "PORT") (include "lumen.port" .component)
   (print $prefix "OPS_HOST") "0.0.0.0"
   (print $prefix "OPS_PORT") (include "lumen.opsPort" .) }}
+{{- if and $v.tracing.endpoint (ne .component "console") }}
+{{- $_ := set $mine "LUMEN_TRACING" "on" }}
+{{- $_ := set $mine "LUMEN_TRACING_SAMPLE_RATIO" ($v.tracing.sampleRatio | toString) }}
+{{- $_ := set $mine "OTEL_EXPORTER_OTLP_ENDPOINT" $v.tracing.endpoint }}
+{{- end }}
 {{- if has .component (list "edge" "console") }}
 {{- range $peer := (eq .component "edge" | ternary (list "auth" "router") (list "auth" "router" "billing")) }}
 {{- $_ := set $mine (printf "LUMEN_%s_ADDRESS" (upper $peer)) (printf "dns:///%s-%s.%s.svc:%s" $name $peer $root.Release.Namespace (include "lumen.port" $peer)) }}
