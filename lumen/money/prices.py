@@ -136,6 +136,10 @@ class RateCard:
 
     def cost_nanousd(self, usage: TokenUsage, modifiers: Mapping[str, str] = _NO_MODIFIERS) -> int:
         """The charge. Raises UnpricedModifier (never for modifiers that `hold_nanousd` has accepted)."""
+        return self.scaled_nanousd(self.amount(usage), modifiers)
+
+    def amount(self, usage: TokenUsage) -> int:
+        """sum(count x price), before multiplier and modifiers: the same for all cards with the same tiers."""
         input_ = usage.input or 0
         cache_read = usage.cache_read or 0
         cache_write_5m = usage.cache_write_5m or 0
@@ -143,7 +147,7 @@ class RateCard:
         audio_input = usage.audio_input or 0
         image_input = usage.image_input or 0
         prices = self._tier(input_ + cache_read + cache_write_5m + cache_write_1h + audio_input + image_input)
-        amount = (
+        return (
             input_ * prices.input
             + cache_read * prices.cache_read
             + cache_write_5m * prices.cache_write_5m
@@ -154,6 +158,9 @@ class RateCard:
             + (usage.audio_output or 0) * prices.audio_output
             + (usage.server_tool_requests or 0) * (prices.server_tool_requests or 0)
         )
+
+    def scaled_nanousd(self, amount: int, modifiers: Mapping[str, str] = _NO_MODIFIERS) -> int:
+        """An `amount` as a charge, rounded here and only here. Raises UnpricedModifier."""
         factor, denominator = self._scale(modifiers)
         return round_half_up(amount * factor, denominator)
 
