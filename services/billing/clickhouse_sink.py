@@ -61,7 +61,7 @@ class ClickHouseSink:
 
 def _sent(table: Table, columns: Sequence[Sequence[Any]]) -> Iterator[tuple[str, str, Sequence[Any]]]:
     """(name, wire type, values) of what has to be sent: a column without a value is NULL when it is left out, and one
-    without a NULL goes as its plain type. The client's nullable columns are its dearest, and most counts are one of these.
+    without a NULL goes as its plain type. Nullable columns cost the client most, and most counts are one of the two.
     """
     for name, wire_type, values in zip(table.columns, table.types, columns, strict=True):
         if wire_type.startswith("Nullable("):
