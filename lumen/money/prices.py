@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from math import gcd
 
 from lumen.money.usage import PRICED_BUCKETS, PROMPT_BUCKETS, TokenUsage
 
@@ -129,6 +130,12 @@ class RateCard:
     tiers: tuple[TierPrices, ...]  # ascending; the first is the base
     multiplier: int  # millionths
     modifiers: Mapping[str, Mapping[str, int]]  # dimension -> value -> millionths
+    _plain_scale: tuple[int, int] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # in lowest terms: most charges have no modifiers, and their arithmetic then stays within a machine word or two
+        shared = gcd(self.multiplier, MILLION * MILLION)
+        object.__setattr__(self, "_plain_scale", (self.multiplier // shared, MILLION * MILLION // shared))
 
     def with_multiplier(self, multiplier: int) -> RateCard:
         """The same prices for another payer; `multiplier` in millionths."""
@@ -161,7 +168,7 @@ class RateCard:
 
     def scaled_nanousd(self, amount: int, modifiers: Mapping[str, str] = _NO_MODIFIERS) -> int:
         """An `amount` as a charge, rounded here and only here. Raises UnpricedModifier."""
-        factor, denominator = self._scale(modifiers)
+        factor, denominator = self._scale(modifiers) if modifiers else self._plain_scale
         return round_half_up(amount * factor, denominator)
 
     def lines(self, usage: TokenUsage, modifiers: Mapping[str, str] = _NO_MODIFIERS) -> list[ChargeLine]:
