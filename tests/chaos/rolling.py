@@ -30,7 +30,7 @@ from random import Random
 from typing import Self
 from urllib.parse import urlsplit
 
-from deploy.local.children import die_with_parent
+from lumen.platform.children import die_with_parent
 from deploy.local.layout import Layout
 from deploy.local.stack import stack_environment
 from tests.chaos.faults import is_ready

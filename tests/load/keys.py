@@ -25,7 +25,7 @@ import httpx
 import psutil
 from nats.aio.client import Client
 
-from deploy.local.children import die_with_parent
+from lumen.platform.children import die_with_parent
 from lumen.ledger.keyspace import KV_ACCOUNTS, KV_KEYS
 from lumen.platform import nats as platform_nats
 from lumen.platform.grpc import create_channel
