@@ -30,9 +30,9 @@ from random import Random
 from typing import Self
 from urllib.parse import urlsplit
 
-from lumen.platform.children import die_with_parent
 from deploy.local.layout import Layout
 from deploy.local.stack import stack_environment
+from lumen.platform.children import die_with_parent
 from tests.chaos.faults import is_ready
 from tests.chaos.load import priced_calls
 from tests.chaos.proof import Tally, charges_of, prove

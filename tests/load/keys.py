@@ -25,9 +25,9 @@ import httpx
 import psutil
 from nats.aio.client import Client
 
-from lumen.platform.children import die_with_parent
 from lumen.ledger.keyspace import KV_ACCOUNTS, KV_KEYS
 from lumen.platform import nats as platform_nats
+from lumen.platform.children import die_with_parent
 from lumen.platform.grpc import create_channel
 from lumen.platform.nats import ensure_bucket, kv_stream, kv_subject
 from protos import auth_pb2
