@@ -15,8 +15,8 @@ from services.billing.settings import BillingSettings
 # Entries are containers that live for one group and form no cycles. At Python's own thresholds (700, 10, 10) the cyclic
 # collector walks thousands of them again and again: more than half of what decoding and rating cost.
 _GC_THRESHOLDS = (200_000, 20, 50)
-# The ClickHouse client leaves a few cycles per insert, which hold its columns: too few objects to reach a threshold, and
-# megabytes a second under load. A collection of all that is not frozen takes some milliseconds.
+# The ClickHouse client leaves a few cycles per insert, which hold its columns: too few objects to reach a threshold,
+# and megabytes a second under load. A collection of all that is not frozen takes some milliseconds.
 _GC_INTERVAL_S = 5.0
 
 
