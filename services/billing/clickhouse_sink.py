@@ -54,12 +54,12 @@ class ClickHouseSink:
 
     async def _insert_columns(self, table: Table, columns: Sequence[Sequence[Any]]) -> None:
         if columns:
-            sent = list(_sent(table, columns))
+            sent = list(sent_columns(table, columns))
             names, types, values = zip(*sent, strict=True)
             await self._clickhouse.insert(table.name, values, names, types)
 
 
-def _sent(table: Table, columns: Sequence[Sequence[Any]]) -> Iterator[tuple[str, str, Sequence[Any]]]:
+def sent_columns(table: Table, columns: Sequence[Sequence[Any]]) -> Iterator[tuple[str, str, Sequence[Any]]]:
     """(name, wire type, values) of what has to be sent: a column without a value is NULL when it is left out, and one
     without a NULL goes as its plain type. Nullable columns cost the client most, and most counts are one of the two.
     """

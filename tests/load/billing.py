@@ -134,6 +134,7 @@ def _watch(
     offered = rate * seconds
     lag_s_max = 0.0
     feeder_process = psutil.Process(feeder.pid)
+    posted_before = _metrics(ops_port)[_POSTED]
     started, fed_before_s = time.monotonic(), _cpu_s(feeder_process)
     fed_s = fed_before_s
     while feeder.poll() is None:
@@ -150,7 +151,7 @@ def _watch(
     return {
         "accounts": accounts,
         "offered_per_s": rate,
-        "posted_per_s": round(posted_in_time / loaded_s),
+        "posted_per_s": round((posted_in_time - posted_before) / loaded_s),
         "lag_s_max": round(lag_s_max, 2),
         "drained_after_s": round(drained_s, 2),
         **{f"{name}_us": round(used_s / offered * 1e6, 1) for name, used_s in cpu_s.items()},
