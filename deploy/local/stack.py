@@ -13,6 +13,7 @@ from deploy.local.probes import http_url
 from deploy.local.process_spec import ProcessSpec
 
 SIMULATOR_KEY = "lumen-simulator"  # the demo catalog's provider key; the simulator takes any
+LOOPBACK = "127.0.0.0/8,::1/128"
 _DATABASE = "lumen"
 # An open stream may finish after Ctrl-C, but a person waits for the prompt.
 _EDGE_DRAIN_S = 10.0
@@ -82,6 +83,7 @@ def stack_environment(layout: Layout, admin_token: str, inherited: Mapping[str, 
     """What every process of the stack gets. Settings of the caller's environment (LUMEN_EDGE_CACHE=off, provider keys)
     pass through, addresses of other stacks do not."""
     return {
+        "LUMEN_EDGE_PRIVATE_UPSTREAMS": LOOPBACK,  # the simulator; the caller may allow others instead
         **{name: value for name, value in inherited.items() if not _FOREIGN.fullmatch(name)},
         "LUMEN_NATS_URL": layout.url("nats", "nats"),
         "LUMEN_REDIS_URL": f"{layout.url('valkey', 'redis')}/0",

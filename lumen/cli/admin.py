@@ -6,6 +6,7 @@ import typer
 
 from lumen.cli import (
     account_commands,
+    backup_commands,
     catalog_commands,
     export_commands,
     key_commands,
@@ -28,6 +29,7 @@ _MODULES = (
     ledger_commands,
     export_commands,
     token_commands,
+    backup_commands,
 )
 
 

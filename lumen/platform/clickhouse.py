@@ -18,7 +18,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError as DriverError
 
-_ERROR_TRAILER = b"\r\n__exception__\r\n"  # ends a body whose query failed after its head was sent (ClickHouse 25.11)
+ERROR_TRAILER = b"\r\n__exception__\r\n"  # ends a body whose query failed after its head was sent (ClickHouse 25.11)
 # Server error codes that pass by themselves: too many simultaneous queries, timeouts, memory, too many parts, read-only
 # replica, keeper trouble (ClickHouse src/Common/ErrorCodes.cpp).
 _TRANSIENT_CODES = frozenset({159, 160, 202, 203, 209, 210, 225, 241, 242, 252, 319, 394, 425, 999})
@@ -113,12 +113,12 @@ class ClickHouse:
         try:
             async with stream as chunks:
                 while (chunk := await self._await(anext(chunks, None))) is not None:
-                    tail = (tail + chunk)[-len(_ERROR_TRAILER) :]
+                    tail = (tail + chunk)[-len(ERROR_TRAILER) :]
                     yield chunk
         finally:
             stream.source.close()
         # Not to be mistaken for data: rows end with a bare newline, and text is quoted.
-        if tail == _ERROR_TRAILER:
+        if tail == ERROR_TRAILER:
             raise ClickHouseUnavailable("the query failed while its answer was being sent")
 
     async def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:

@@ -15,22 +15,10 @@ from urllib.parse import urlsplit
 from aiohttp import DefaultResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from lumen.platform.addresses import is_public
 from services.console.errors import ConsoleError
 
 _URL_CHARS_MAX = 2000
-
-
-def is_public(address: str) -> bool:
-    """Whether an address belongs to the internet: not private, loopback, link-local (metadata), multicast or reserved,
-    nor such an IPv4 address within an IPv6 one."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
-        if inner is not None:
-            return is_public(str(inner))
-        if found in ipaddress.ip_network("64:ff9b::/96"):
-            return is_public(str(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)))
-    return found.is_global and not found.is_multicast
 
 
 def check_url(url: str, *, allows_private: bool) -> str:

@@ -14,6 +14,7 @@ from lumen.protocols.claude_code import is_claude_code
 from lumen.protocols.dialects import Dialect
 from lumen.protocols.errors import ApiError, ErrorKind
 from lumen.protocols.peek import InvalidRequest, Peek, peek
+from services.edge.bad_keys import BadKeys
 from services.edge.client_address import parse_address
 from services.edge.key_cache import ApiKey, AuthUnreachable, KeyCache
 from services.edge.request_head import RequestHead
@@ -24,27 +25,42 @@ _AUTHORIZATION_BYTES_MAX = 512
 
 
 class Admission:
-    def __init__(self, keys: KeyCache, tables: RouteTables) -> None:
+    def __init__(self, keys: KeyCache, tables: RouteTables, bad_keys: BadKeys) -> None:
         self._keys = keys
+        self._bad_keys = bad_keys
         self._tables = tables
 
     async def authenticate(self, fields: dict[bytes, bytes], client_ip: str) -> ApiKey:
-        """The request's key. Raises ApiError 401, 403 (IP), 503."""
+        """The request's key. Raises ApiError 401, 403 (IP), 429 (too many unknown keys), 503."""
         secret = _bearer(fields.get(b"authorization", b""))
         if secret is None:
             raise ApiError(ErrorKind.AUTHENTICATION, _missing_key_message(fields))
         digest = hashlib.sha256(secret).digest()
         key = self._keys.lookup(digest)
         if key is None:
-            try:
-                key = await self._keys.authenticate(digest)
-            except AuthUnreachable as error:
-                raise ApiError(
-                    ErrorKind.OVERLOADED, "Keys cannot be checked at the moment. Please retry.", retry_after_s=2
-                ) from error
-        if key is None:
-            raise ApiError(ErrorKind.AUTHENTICATION, "Incorrect API key provided.")
+            key = await self._ask(digest, client_ip)
         self._check_key(key, client_ip)
+        return key
+
+    async def _ask(self, digest: bytes, client_ip: str) -> ApiKey:
+        """Raises ApiError 401, 429, 503."""
+        if not self._keys.knows(digest):
+            retry_after_s = self._bad_keys.refusal_s(client_ip)
+            if retry_after_s:
+                raise ApiError(
+                    ErrorKind.RATE_LIMIT,
+                    "Too many incorrect API keys came from your address. Please retry later.",
+                    retry_after_s=retry_after_s,
+                )
+        try:
+            key = await self._keys.authenticate(digest)
+        except AuthUnreachable as error:
+            raise ApiError(
+                ErrorKind.OVERLOADED, "Keys cannot be checked at the moment. Please retry.", retry_after_s=2
+            ) from error
+        if key is None:
+            self._bad_keys.failed(client_ip)
+            raise ApiError(ErrorKind.AUTHENTICATION, "Incorrect API key provided.")
         return key
 
     def _check_key(self, key: ApiKey, client_ip: str) -> None:

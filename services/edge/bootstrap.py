@@ -15,6 +15,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from lumen.platform import nats as platform_nats
+from lumen.platform.addresses import AddressPolicy
 from lumen.platform.grpc import create_channel
 from lumen.platform.lifecycle import Lifecycle
 from lumen.platform.ops_server import EmbeddedServer, OpsServer
@@ -25,6 +26,7 @@ from protos.router_pb2_grpc import RouterStub
 from services.edge.account_api import AccountApi
 from services.edge.admission import Admission
 from services.edge.attempts import Attempts
+from services.edge.bad_keys import BadKeys
 from services.edge.client_address import ClientAddresses
 from services.edge.cors import Cors
 from services.edge.count_tokens import CountTokens
@@ -117,7 +119,11 @@ def build(
     limit_metrics = LimitMetrics(registry)
     limits = LimitClient(auth, identity.lease_id, limit_metrics, is_leased=is_cached)
     channel_limits = ChannelLimits(limits)
-    workers = ProviderWorkers(WorkerMetrics(registry), rates_of=channel_limits.rates_of)
+    workers = ProviderWorkers(
+        WorkerMetrics(registry),
+        addresses=AddressPolicy.parse(settings.private_upstreams),
+        rates_of=channel_limits.rates_of,
+    )
     channel_limits.on_room = workers.has_room
     tables = RouteTables(
         router,
@@ -147,7 +153,7 @@ def build(
     )
     metering = Metering(identity, outbox, leases)
     limiter = Limiter(limits, limit_metrics, gates_max=settings.key_cache_entries_max)
-    admission = Admission(keys, tables)
+    admission = Admission(keys, tables, BadKeys(settings.bad_keys_per_minute, registry))
     addresses = ClientAddresses(settings.trusted_proxies)
     keepalives = Keepalives(settings.keepalive_interval_s, metrics)
     recording = new_recording(metering, channel_limits, identity.boot, metrics, record_s_max=settings.record_s_max)

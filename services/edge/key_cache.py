@@ -134,6 +134,11 @@ class KeyCache:
             return entry.key
         return entry.key if self._now() < self._unreachable_until and self.may_serve_stale() else None
 
+    def knows(self, digest: bytes) -> bool:
+        """Whether this key was good when auth last spoke of it, however long ago."""
+        entry = self._entries.get(digest)
+        return entry is not None and entry.key is not None
+
     def may_serve_stale(self) -> bool:
         """Whether auth was heard of recently enough."""
         return self._now() - self._contact_at < self._stale_s_max

@@ -65,4 +65,11 @@ class EdgeSettings(ServiceSettings):
     shutdown_drain_s_max: float = Field(default=3600.0, description="open streams may take this long after SIGTERM")
     tracing_trust_clients: bool = Field(default=False, description='a client\'s "sampled" counts, not only the ratio')
     tracing_to_providers: bool = Field(default=False, description="providers are sent a traceparent, too")
+    bad_keys_per_minute: int = Field(
+        default=60, ge=0, description="unknown keys per client address (IPv6: /64), then 429; 0: no limit"
+    )
+    private_upstreams: str = Field(
+        default="",
+        description="private networks where channels may be (CIDRs, comma-separated), or `all`; else public ones only",
+    )
     trusted_proxies: str = Field(default="", description="addresses whose X-Forwarded-For is believed, comma-separated")

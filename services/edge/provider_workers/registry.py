@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 
 from lumen.catalog.document import Catalog, Channel
+from lumen.platform.addresses import PUBLIC_ONLY, AddressPolicy
 from services.edge.provider_workers.lean.transport import LeanTransport
 from services.edge.provider_workers.metrics import ChannelStats, WorkerMetrics
 from services.edge.provider_workers.slots import SlotWaiters
@@ -20,7 +21,8 @@ _CLOSE_GRACE_S = 2.0
 
 
 class ProviderWorkers:
-    """`environ` is where `env:` secrets are read; `ssl_context` makes the trust for TLS."""
+    """`environ` is where `env:` secrets are read; `ssl_context` makes the trust for TLS, `addresses` says what may be
+    connected to."""
 
     def __init__(
         self,
@@ -28,12 +30,14 @@ class ProviderWorkers:
         *,
         environ: Mapping[str, str] = os.environ,
         ssl_context: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+        addresses: AddressPolicy = PUBLIC_ONLY,
         slot_waiters_max: int = _SLOT_WAITERS_MAX,
         close_grace_s: float = _CLOSE_GRACE_S,
         rates_of: Callable[[Channel], Rates | None] = lambda channel: None,
     ) -> None:
         self._metrics = metrics or WorkerMetrics()
         self._ssl_context = ssl_context
+        self._addresses = addresses
         self._close_grace_s = close_grace_s
         self._waiters = SlotWaiters(slot_waiters_max)
         self._workers: dict[str, ProviderWorker] = {}
@@ -107,7 +111,10 @@ class ProviderWorkers:
 
     def _new_transport(self, key: TransportKey, stats: ChannelStats) -> UpstreamTransport:
         options = TransportOptions(
-            timeouts=key.timeouts, idle_connections_max=key.concurrency, ssl_context=self._ssl_context
+            timeouts=key.timeouts,
+            idle_connections_max=key.concurrency,
+            ssl_context=self._ssl_context,
+            addresses=self._addresses,
         )
         if key.kind == "lean":
             return LeanTransport(key.origin, options, stats)

@@ -1,7 +1,7 @@
 """What a relay asks of the way to a provider. Two implementations under one contract suite: `lean` and `httpx`.
 
 UpstreamFailure               no answer, or not all of it; `reason` names the row in attempts and metrics
-+-- ConnectFailed             nothing was sent: refused, unreachable, DNS, TLS, `connect_s`
++-- ConnectFailed             nothing was sent: refused, unreachable, DNS, a forbidden address, TLS, `connect_s`
 +-- UpstreamTimeout           `first_byte_s`, `idle_s` or `total_s` ran out
 +-- ConnectionCut             the connection ended before the message did
 +-- ProtocolViolation         not HTTP, or past a limit (head, declared length)
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lumen.catalog.document import Timeouts
+from lumen.platform.addresses import PUBLIC_ONLY, AddressPolicy
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -94,6 +95,8 @@ class TransportOptions:
     buffer_bytes_max: int = 256 * 1024
     # Called once per transport that needs TLS: both kinds set their own ALPN on it.
     ssl_context: Callable[[], ssl.SSLContext] = ssl.create_default_context
+    # What is connected to, whatever the origin's name resolves to: nothing private unless the operator says so.
+    addresses: AddressPolicy = PUBLIC_ONLY
 
 
 Sink = Callable[[bytes], bool]  # takes a piece; False: no more for now

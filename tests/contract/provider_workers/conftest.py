@@ -12,6 +12,7 @@ import pytest
 import uvloop
 
 from lumen.catalog.document import Timeouts
+from lumen.platform.addresses import AddressPolicy
 from services.edge.provider_workers.httpx_transport import HttpxTransport
 from services.edge.provider_workers.lean.transport import LeanTransport
 from services.edge.provider_workers.transport import (
@@ -74,6 +75,9 @@ class PumpingTransport:
         await self._transport.close()
 
 
+LOOPBACK = AddressPolicy.parse("127.0.0.0/8, ::1")
+
+
 class NewTransport(Protocol):
     def __call__(
         self, origin: str, *, timeouts: dict[str, float] | None = None, **options: Any
@@ -96,7 +100,9 @@ async def new_transport(
     made: list[UpstreamTransport] = []
 
     def make(origin: str, *, timeouts: dict[str, float] | None = None, **options: Any) -> UpstreamTransport:
-        chosen = TransportOptions(timeouts=Timeouts(**{"connect_s": 5, **(timeouts or {})}), **options)
+        chosen = TransportOptions(
+            timeouts=Timeouts(**{"connect_s": 5, **(timeouts or {})}), **{"addresses": LOOPBACK, **options}
+        )
         transport = HttpxTransport if kind == "httpx" else LeanTransport
         made.append(transport(origin, chosen, stats))
         return PumpingTransport(made[-1]) if kind == "lean_pumped" else made[-1]

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,7 +141,8 @@ def usage_entry(account: str, request_id: str, *, key_id: str = "k1", model: str
 
 
 @contextmanager
-def running_stack(path: Path) -> Iterator[Stack]:
+def running_stack(path: Path, before_services: Callable[[Stack], None] = lambda stack: None) -> Iterator[Stack]:
+    """`before_services` finds the engines running, and empty."""
     with ExitStack() as engines:
         nats = engines.enter_context(NatsServer(path / "nats"))
         redis = engines.enter_context(RedisServer(path / "valkey"))
@@ -168,6 +169,7 @@ def running_stack(path: Path) -> Iterator[Stack]:
         (state_dir / "env").write_text("".join(f"export {name}={env[name]}\n" for name in exported))
         stack = Stack(env, state_dir, ops_ports)
         try:
+            before_services(stack)
             for service in SERVICES:
                 stack.start(service)
             for service in SERVICES:

@@ -8,23 +8,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from services.console.errors import ConsoleError
-from services.console.webhook_addresses import PublicResolver, check_url, is_public, is_refused_host, signature
-
-INSIDE = [
-    *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1"),
-    *("::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"),
-    *("2002:7f00:1::", "240.0.0.1"),
-]
-
-
-@pytest.mark.parametrize("address", INSIDE)
-def test_addresses_of_the_inside_are_not_public(address: str) -> None:
-    assert not is_public(address)
-
-
-@pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111", "::ffff:93.184.216.34", "64:ff9b::5db8:d822"])
-def test_addresses_of_the_internet_are(address: str) -> None:
-    assert is_public(address)
+from services.console.webhook_addresses import PublicResolver, check_url, is_refused_host, signature
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from lumen.catalog.document import Catalog, Channel
 from lumen.catalog.resolve import Resolution, RouteTable, Target
+from lumen.platform.addresses import AddressPolicy
 from lumen.protocols.errors import ApiError, ErrorKind
 from services.edge.exchanges import AttemptFailed
 from services.edge.provider_workers.registry import ProviderWorkers
@@ -37,7 +38,7 @@ class Bed:
         self.clock = Clock()
         self.registry = CollectorRegistry()
         self.metrics = RoutingMetrics(self.registry)
-        self.workers = ProviderWorkers(environ=self.environ)
+        self.workers = ProviderWorkers(environ=self.environ, addresses=AddressPolicy.parse("127.0.0.0/8"))
         self.health = Health(self.workers, self.metrics, clock=self.clock)
         self.selector = Selector(self.workers, self.health, self.metrics, Random(seed))
         self.changes: list[tuple[str, str, str]] = []

@@ -12,7 +12,7 @@ from services.edge.provider_workers.metrics import WorkerMetrics
 from services.edge.provider_workers.registry import ProviderWorkers
 from services.edge.provider_workers.transport import ConnectFailed
 from services.edge.provider_workers.worker import ProviderWorker
-from tests.contract.provider_workers.conftest import read_all, until
+from tests.contract.provider_workers.conftest import LOOPBACK, read_all, until
 from tests.contract.provider_workers.scripted_provider import Connection, answering, scripted_provider
 from tests.unit.edge_workers.conftest import ENVIRON, catalog, channel
 
@@ -21,7 +21,7 @@ HELLO = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
 
 @pytest.fixture
 async def workers() -> AsyncIterator[ProviderWorkers]:
-    workers = ProviderWorkers(environ=ENVIRON)
+    workers = ProviderWorkers(environ=ENVIRON, addresses=LOOPBACK)
     yield workers
     await workers.close()
 
@@ -136,7 +136,7 @@ async def test_closing_aborts_what_does_not_end() -> None:
         await connection.gone()
 
     async with scripted_provider(handler) as provider:
-        closing = ProviderWorkers(environ=ENVIRON, close_grace_s=0.01)
+        closing = ProviderWorkers(environ=ENVIRON, addresses=LOOPBACK, close_grace_s=0.01)
         closing.apply(catalog(channel(dialects={"openai_chat": provider.url})))
         await worker(closing).send("openai_chat", b"/x", [], b"{}")
         await closing.close()
@@ -146,7 +146,7 @@ async def test_closing_aborts_what_does_not_end() -> None:
 
 async def test_metrics_tell_the_state_of_each_channel() -> None:
     registry = CollectorRegistry()
-    workers = ProviderWorkers(WorkerMetrics(registry), environ=ENVIRON)
+    workers = ProviderWorkers(WorkerMetrics(registry), environ=ENVIRON, addresses=LOOPBACK)
     async with scripted_provider(answering(HELLO)) as provider:
         workers.apply(catalog(channel(dialects={"openai_chat": provider.url}), channel("off", secret="env:NONE")))
         assert worker(workers).try_acquire()

@@ -9,6 +9,7 @@ import asyncio
 import ssl
 from urllib.parse import SplitResult
 
+from lumen.platform.addresses import resolve_permitted
 from services.edge.provider_workers.lean.connection import LeanConnection
 from services.edge.provider_workers.transport import ConnectFailed, ConnectionStats, TransportOptions
 
@@ -48,23 +49,36 @@ class Pool:
         is_connected = False
         try:
             async with asyncio.timeout(connect_s):
-                await loop.create_connection(
-                    lambda: connection,
-                    self._host,
-                    self._port,
-                    ssl=self._tls(),
-                    server_hostname=self._host if self._is_tls else None,
-                )
+                await self._connect_to_any(loop, connection)
             is_connected = True
         except TimeoutError as error:
             raise ConnectFailed(f"no connection within {connect_s:g} s") from error
-        except OSError as error:  # refused, unreachable, unknown name, TLS
+        except OSError as error:  # refused, unreachable, unknown name, forbidden address, TLS
             raise ConnectFailed(f"no connection: {error}") from error
         finally:
             if not is_connected:
                 connection.abort()
         self._stats.connects += 1
         return connection
+
+    async def _connect_to_any(self, loop: asyncio.AbstractEventLoop, connection: LeanConnection) -> None:
+        """The first of the origin's permitted addresses that answers: by address, so that no name is resolved twice."""
+        addresses = await resolve_permitted(self._host, self._port, self._options.addresses)
+        for address in addresses:
+            try:
+                await loop.create_connection(
+                    lambda: connection,
+                    address,
+                    self._port,
+                    ssl=self._tls(),
+                    server_hostname=self._host if self._is_tls else None,
+                )
+                return
+            except ssl.SSLError:
+                raise
+            except OSError:
+                if address is addresses[-1]:
+                    raise
 
     def _tls(self) -> ssl.SSLContext | None:
         if self._is_tls and self._ssl_context is None:
