@@ -242,10 +242,12 @@ def create_server(app: EdgeApp, settings: EdgeSettings, metrics: EdgeMetrics) ->
     )
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, is_port_shared: bool = False) -> socket.socket:
     """Raises RuntimeError naming the address when it is taken."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if is_port_shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError as error:
@@ -257,7 +259,7 @@ def listen(host: str, port: int) -> socket.socket:
 async def serve(settings: EdgeSettings, lifecycle: Lifecycle) -> None:
     """Run until the lifecycle stops; then finish the open requests, flush usage and give the leases back."""
     identity = WorkerIdentity.acquire(settings.state_dir)
-    listener = listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port, is_port_shared=settings.is_port_shared)
     nc = await platform_nats.connect(settings.nats_url, name=identity.worker_id)
     auth_channel, router_channel = create_channel(settings.auth_address), create_channel(settings.router_address)
     queries_channel = create_channel(settings.billing_queries_address) if settings.billing_queries_address else None
@@ -274,6 +276,7 @@ async def serve(settings: EdgeSettings, lifecycle: Lifecycle) -> None:
         },
         settings.ops_host,
         settings.ops_port,
+        listener=None if settings.ops_fd is None else socket.socket(fileno=settings.ops_fd),
     )
     await ops.start()
     server = create_server(edge.app, settings, edge.metrics)

@@ -17,6 +17,11 @@ class EdgeSettings(ServiceSettings):
 
     host: str = "127.0.0.1"
     port: int = 7080
+    workers: int = Field(
+        default=1, ge=1, le=64, description="processes that share the port; above 1 a parent runs them"
+    )
+    is_port_shared: bool = Field(default=False, description="listen with SO_REUSEPORT; the parent sets it")
+    ops_fd: int | None = Field(default=None, description="a listening socket instead of ops_port; the parent sets it")
     state_dir: Path = Field(default=Path(".lumen/edge"), description="worker id, spool, last route table")
     has_spool: bool = Field(default=True, description="False when state_dir is not on a persistent volume: 503 instead")
     spool_bytes_max: int = 1024**3

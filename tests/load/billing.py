@@ -23,13 +23,13 @@ from typing import Any
 import httpx
 import psutil
 
-from deploy.local.children import die_with_parent
 from lumen.catalog.parse import catalog_to_json, parse_catalog
 from lumen.catalog.revisions import encode_revision
 from lumen.ledger import keyspace
 from lumen.ledger.entries import Attempt, Batch, Entry, UsageEntry, encode_batch
 from lumen.money.usage import TokenUsage
 from lumen.platform import nats as platform_nats
+from lumen.platform.children import die_with_parent
 from lumen.platform.kv_view import kv_put
 from tests.fixtures.engines import ClickHouseServer, NatsServer, RedisServer, free_port
 

@@ -63,7 +63,7 @@ def make_call(
     model: str = DEFAULT_MODEL,
     text: str = "Tell me how lighthouses work.",
 ) -> Call:
-    """`script` as in the simulator's README, for example `tokens=20 delay_ms=5`."""
+    """The body is compact JSON, as the vendors' SDKs (httpx) send it. `script` as in the simulator's README, for example `tokens=20 delay_ms=5`."""
     prompt = f"{text} [[sim {script}]]" if script else text
     body: dict[str, object] = {"model": model, "stream": is_stream}
     if dialect is Dialect.OPENAI_RESPONSES:
@@ -72,7 +72,7 @@ def make_call(
         body |= {"messages": [{"role": "user", "content": prompt}], "max_tokens": _OUTPUT_TOKENS_MAX}
     if dialect is Dialect.OPENAI_CHAT and is_stream:
         body["stream_options"] = {"include_usage": True}
-    return Call(dialect, is_stream, json.dumps(body).encode())
+    return Call(dialect, is_stream, json.dumps(body, separators=(",", ":")).encode())
 
 
 def stream_of_frames(dialect: Dialect, frames: int, delay_ms: float) -> Call:

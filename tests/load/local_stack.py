@@ -19,11 +19,11 @@ from typing import Self
 
 import httpx
 
-from deploy.local.children import die_with_parent, signal_group
 from deploy.local.errors import LocalStackError
 from deploy.local.layout import Layout
 from deploy.local.probes import http_url, probe
 from deploy.local.state import load_status
+from lumen.platform.children import die_with_parent, signal_group
 from tests.fixtures.engines import free_port
 from tests.fixtures.ports import free_base_port
 from tests.fixtures.stack import LUMEN, CommandFailed, Stack

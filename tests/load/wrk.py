@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,15 @@ function done(summary, latency, requests)
     '"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d}}\\n', summary.requests, summary.duration,
     summary.bytes, latency:percentile(50), latency:percentile(99), errors.connect, errors.read, errors.write,
     errors.status, errors.timeout))
+end
+"""
+_ROTATION = """\
+local keys, turn = {{}}, 0
+for key in io.lines({keys_file}) do keys[#keys + 1] = "Bearer " .. key end
+function request()
+  turn = turn % #keys + 1
+  wrk.headers["authorization"] = keys[turn]
+  return wrk.format()
 end
 """
 _TIMEOUT_S = 10
@@ -53,9 +63,18 @@ class WrkRun:
         return self.bytes_received / self.requests
 
 
-def run_wrk(binary: str, directory: Path, target: Target, call: Call, *, connections: int, duration_s: float) -> WrkRun:
-    """Raises LoadFailed when any answer was not a 2xx, or any connection failed."""
-    script = _write_script(directory, target, call)
+def run_wrk(
+    binary: str,
+    directory: Path,
+    target: Target,
+    call: Call,
+    *,
+    connections: int,
+    duration_s: float,
+    api_keys: Sequence[str] = (),
+) -> WrkRun:
+    """`api_keys` are used in turn, one per request, instead of the target's. Raises LoadFailed when any answer was not a 2xx, or any connection failed."""
+    script = _write_script(directory, target, call, api_keys)
     argv = [
         binary, "-t1", f"-c{connections}", f"-d{max(1, round(duration_s))}s", "--timeout", f"{_TIMEOUT_S}s",
         "-s", str(script), target.base_url,
@@ -77,14 +96,17 @@ def run_wrk(binary: str, directory: Path, target: Target, call: Call, *, connect
     )
 
 
-def _write_script(directory: Path, target: Target, call: Call) -> Path:
+def _write_script(directory: Path, target: Target, call: Call, api_keys: Sequence[str]) -> Path:
     body_file = directory / "body.json"
     body_file.write_bytes(call.body)
     headers = "\n".join(f"wrk.headers[{_lua(name)}] = {_lua(value)}" for name, value in call.headers(target.api_key))
     script = directory / "load.lua"
-    script.write_text(
-        _SCRIPT.format(path=_lua(target.path(call)), headers=headers, body_file=_lua(str(body_file)), mark=_MARK)
-    )
+    text = _SCRIPT.format(path=_lua(target.path(call)), headers=headers, body_file=_lua(str(body_file)), mark=_MARK)
+    if api_keys:
+        keys_file = directory / "keys"
+        keys_file.write_text("".join(f"{key}\n" for key in api_keys))
+        text += _ROTATION.format(keys_file=_lua(str(keys_file)))
+    script.write_text(text)
     return script
 
 

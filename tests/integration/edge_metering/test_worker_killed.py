@@ -12,7 +12,7 @@ import pytest
 from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 
-from deploy.local.children import die_with_parent
+from lumen.platform.children import die_with_parent
 from lumen.platform.lifecycle import cancel_until_done
 from services.edge.metering.identity import WorkerIdentity
 from services.edge.metering.metrics import MeteringMetrics
