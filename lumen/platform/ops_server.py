@@ -35,8 +35,8 @@ def ops_routes(registry: CollectorRegistry, checks: ReadinessChecks) -> list[Rou
 
 
 class OpsServer:
-    """Serve `ops_routes`, or `routes`, until `stop()`. `port` is the bound one. `listener`, a bound socket that a parent
-    process handed down, takes the place of `host` and `port`."""
+    """Serve `ops_routes`, or `routes`, until `stop()`. `port` is the bound one. `listener`, a bound socket that a
+    parent process handed down, takes the place of `host` and `port`."""
 
     def __init__(
         self,

@@ -9,17 +9,22 @@ import argparse
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from deploy.local.errors import LocalStackError
 from lumen.protocols.dialects import Dialect
 from tests.fixtures.stack import CommandFailed
 from tests.load import translation_cost
+from tests.load.bench_catalog import TRANSLATED_MODEL, apply_bench_catalog, make_keys
 from tests.load.calls import make_call, stream_of_frames
 from tests.load.clients import Target
+from tests.load.goals import BASE, LARGE_BODY, judge
 from tests.load.latency import Latency, measure_latency
 from tests.load.local_stack import SIMULATOR, LocalStack, LoneSimulator, StackFailed
 from tests.load.machine import is_busy, machine_facts
@@ -30,6 +35,7 @@ from tests.load.rounds import Bench, Case, CaseResult, Server
 from tests.load.system_packages import ToolMissing, find_tools
 from tests.load.wrk import LoadFailed
 
+_JSON = Path("artifacts/bench.json")
 _FRAMES = 50
 _FRAME_DELAY_MS = 2.0
 _UPSTREAM_KEY = "bench"
@@ -39,8 +45,19 @@ _DIALECTS = {
     "messages": Dialect.ANTHROPIC_MESSAGES,
     "responses": Dialect.OPENAI_RESPONSES,
 }
-_CASES = tuple(f"{dialect}-{kind}" for dialect in _DIALECTS for kind in ("single", "stream"))
-_CASES_DEFAULT = "chat-single,chat-stream"
+_TRANSLATED = "chat-to-messages-stream"
+_KEYS = "chat-single-keys"
+_MANY_CONNECTIONS = 512
+_CASES = (
+    *(f"{dialect}-{kind}" for dialect in _DIALECTS for kind in ("single", "stream")),
+    _TRANSLATED,
+    LARGE_BODY,
+    f"{BASE}-{_MANY_CONNECTIONS}",
+    _KEYS,
+)
+_CASES_DEFAULT = f"chat-single,chat-stream,{_TRANSLATED},{LARGE_BODY}"
+_LARGE_TEXT = "lighthouse " * 95_000
+_PARSES = 20
 _FAILURES = (CommandFailed, LoadFailed, LocalStackError, NginxError, ProcessGone, StackFailed, ToolMissing)
 
 
@@ -58,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             shutil.rmtree(directory, ignore_errors=True)
     print(f"\n{report.text()}")
-    if options.json is not None:
-        report.store(options.json)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    report.store(options.json)
     return 1 if report.reconcile.startswith("FAILED") else 0
 
 
@@ -75,6 +92,7 @@ def _run(options: argparse.Namespace, directory: Path) -> Report:
             _say("starting a Lumen of our own")
             stack = resources.enter_context(LocalStack(directory))
             stack.add_credit(_CREDIT_USD)
+            apply_bench_catalog(stack)
             port = stack.layout.port(SIMULATOR)
         nginx = resources.enter_context(Nginx(tools.nginx, _new(directory, "nginx"), port))
         servers = [_nginx_server(nginx)]
@@ -96,7 +114,8 @@ def _measure(
     memory_mb = {"at idle": edge.rss_mb()} if edge.is_edge else {}
     latency = _latency(servers, simulator_url, options.latency_requests) if options.latency_requests else {}
     before = stack.lease_counts() if stack is not None else None
-    results = [_measure_case(bench, case) for case in _cases(options)]
+    results = [_measure_case(bench, case) for case in _cases(options, stack)]
+    parse_ms = _parse_ms()
     leases = stack.lease_counts().since(before) if stack is not None and before is not None else None
     if edge.is_edge:
         memory_mb["after the load"] = edge.rss_mb()
@@ -110,6 +129,7 @@ def _measure(
         delta_us=translation_cost.measure(),
         reconcile=stack.reconcile() if stack is not None else "",  # speed counts only when all was charged, once
         lease_rpcs_per_1000=None if leases is None else leases.rpcs_per_1000,
+        verdicts=judge(results, latency, memory_mb.get("at idle"), parse_ms),
     )
 
 
@@ -142,11 +162,33 @@ def _edge_server(stack: LocalStack) -> Server:
     )
 
 
-def _cases(options: argparse.Namespace) -> list[Case]:
+def _parse_ms() -> float:
+    """CPU of one parse of the large body's JSON, as the edge would: the least of some."""
+    body, least = make_call(is_stream=False, text=_LARGE_TEXT).body, float("inf")
+    for _ in range(_PARSES):
+        started = time.process_time()
+        msgspec.json.decode(body)
+        least = min(least, time.process_time() - started)
+    return least * 1e3
+
+
+def _cases(options: argparse.Namespace, stack: LocalStack | None) -> list[Case]:
     cases = []
     for name in _CASES if options.cases == "all" else options.cases.split(","):
         dialect, _, kind = name.partition("-")
-        if kind == "stream":
+        if name == _TRANSLATED:
+            upstream = stream_of_frames(Dialect.ANTHROPIC_MESSAGES, _FRAMES, _FRAME_DELAY_MS)
+            call = stream_of_frames(Dialect.OPENAI_CHAT, _FRAMES, _FRAME_DELAY_MS, model=TRANSLATED_MODEL)
+            cases.append(Case(name, call, options.stream_connections, _FRAMES, upstream))
+        elif name == LARGE_BODY:
+            cases.append(Case(name, make_call(is_stream=False, text=_LARGE_TEXT), options.connections))
+        elif name == _KEYS:
+            _say(f"making {options.keys} accounts and keys")
+            keys = make_keys(stack, options.keys) if stack is not None else []
+            cases.append(Case(name, make_call(is_stream=False), options.connections, api_keys=keys))
+        elif name == f"{BASE}-{_MANY_CONNECTIONS}":
+            cases.append(Case(name, make_call(is_stream=False), _MANY_CONNECTIONS))
+        elif kind == "stream":
             call = stream_of_frames(_DIALECTS[dialect], _FRAMES, _FRAME_DELAY_MS)
             cases.append(Case(name, call, options.stream_connections, _FRAMES))
         else:
@@ -165,7 +207,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--cases", default=_CASES_DEFAULT, help=f"all, or some of {','.join(_CASES)} [{_CASES_DEFAULT}]"
     )
-    parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="write everything measured")
+    parser.add_argument("--keys", type=_at_least(1), default=10_000, help=f"accounts and keys of {_KEYS} [10000]")
+    parser.add_argument(
+        "--json", type=Path, default=_JSON, metavar="FILE", help=f"where everything measured is written [{_JSON}]"
+    )
     parser.add_argument("--nginx-only", action="store_true", help="without Lumen: the machine's yardstick alone")
     parser.add_argument("--keep", action="store_true", help="keep the stack's state and logs")
     options = parser.parse_args(arguments)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.load.goals import Verdict
 from tests.load.latency import Latency
 from tests.load.rounds import CaseResult
 
@@ -37,22 +38,26 @@ class Report:
     delta_us: Mapping[str, float]
     reconcile: str
     lease_rpcs_per_1000: float | None = None
+    verdicts: Sequence[Verdict] = ()
 
     def text(self) -> str:
         parts = [
             ", ".join(f"{name} {value}" for name, value in self.machine.items()),
             ", ".join(f"{name} {value}" for name, value in self.settings.items()),
-            _table(_case_rows(self.cases)),
+            table(_case_rows(self.cases)),
         ]
         parts.append("\n".join(_breakdown(result) for result in self.cases))
         if self.latency:
-            parts.append(_table(_latency_rows(self.latency)))
-        parts.append(_table(_delta_rows(self.delta_us)))
+            parts.append(table(_latency_rows(self.latency)))
+        parts.append(table(_delta_rows(self.delta_us)))
         if self.memory_mb:
             memory = ", ".join(f"{value:.0f} MB {moment}" for moment, value in self.memory_mb.items())
             parts.append(f"edge RSS: {memory}; system idle: {self.idle_cores:.3f} cores; reconcile: {self.reconcile}")
         if self.lease_rpcs_per_1000 is not None:
             parts.append(f"lease RPCs per 1,000 requests: {self.lease_rpcs_per_1000:.2f} (goal: under 20)")
+        if self.verdicts:
+            rows = [["GOAL", "MEASURED", "LIMIT", "VERDICT"], *(verdict.row() for verdict in self.verdicts)]
+            parts.append(table(rows))
         return "\n\n".join([*parts, _NOTES])
 
     def store(self, path: Path) -> None:
@@ -65,6 +70,7 @@ class Report:
             "system_idle_cores": self.idle_cores,
             "text_delta_us": dict(self.delta_us),
             "reconcile": self.reconcile,
+            "goals": [{**asdict(verdict), "is_met": verdict.is_met} for verdict in self.verdicts],
             "lease_rpcs_per_1000": self.lease_rpcs_per_1000,
         }
         path.write_text(json.dumps(document, indent=1) + "\n")
@@ -146,7 +152,8 @@ def _ratio(ratios: Sequence[float]) -> str:
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """The first column is flush left, all others are flush right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(

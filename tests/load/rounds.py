@@ -22,8 +22,8 @@ _BYTES_SHARE_MIN = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`frames` of a stream, counted at both servers before anything is measured. `upstream_call`: what goes past the edge
-    instead, where the edge translates; answers then differ in frames and size. `api_keys`: asked with in turn."""
+    """`frames` of a stream, counted at both servers before anything is measured. `upstream_call`: what is asked past the
+    edge instead, where the edge translates; answers then differ in frames and size. `api_keys`: used in turn."""
 
     name: str
     call: Call

@@ -73,7 +73,9 @@ def run_wrk(
     duration_s: float,
     api_keys: Sequence[str] = (),
 ) -> WrkRun:
-    """`api_keys` are used in turn, one per request, instead of the target's. Raises LoadFailed when any answer was not a 2xx, or any connection failed."""
+    """`api_keys` are used in turn, one per request, instead of the target's.
+
+    Raises LoadFailed when any answer was not a 2xx, or any connection failed."""
     script = _write_script(directory, target, call, api_keys)
     argv = [
         binary, "-t1", f"-c{connections}", f"-d{max(1, round(duration_s))}s", "--timeout", f"{_TIMEOUT_S}s",
