@@ -10,6 +10,7 @@ import httpx
 import yaml
 
 from tests.fixtures.stack import Stack
+from tests.load import stamped_upstream
 
 TRANSLATED_MODEL = "bench-translated"
 _UPSTREAM_MODEL = "claude-sonnet-4-6"
@@ -17,7 +18,8 @@ _CONCURRENCY = 16_384
 _AT_ONCE = 16
 
 
-def apply_bench_catalog(stack: Stack) -> None:
+def apply_bench_catalog(stack: Stack, *, stamped_port: int | None = None) -> None:
+    """`stamped_port`: also the model of `stamped_upstream`, which listens there."""
     catalog: dict[str, Any] = yaml.safe_load((stack.state_dir / "catalog.yaml").read_text())
     for channel in catalog["channels"]:
         channel["limits"] = {"concurrency": _CONCURRENCY}
@@ -27,6 +29,11 @@ def apply_bench_catalog(stack: Stack) -> None:
     dialects = {"anthropic_messages": channel["dialects"]["anthropic_messages"]}
     models = {TRANSLATED_MODEL: _UPSTREAM_MODEL}
     catalog["channels"].append({**channel, "name": TRANSLATED_MODEL, "dialects": dialects, "models": models})
+    if stamped_port is not None:
+        catalog["models"].append({**model, "code": stamped_upstream.MODEL, "name": "stamped", "aliases": []})
+        dialects = {"openai_chat": f"http://127.0.0.1:{stamped_port}/v1"}
+        models = {stamped_upstream.MODEL: "m"}
+        catalog["channels"].append({**channel, "name": "stamped", "dialects": dialects, "models": models})
     stack.admin("POST", "/catalog", {"content": yaml.safe_dump(catalog), "source_name": "bench"})
 
 

@@ -22,7 +22,7 @@ _BYTES_SHARE_MIN = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`frames` of a stream, counted at both servers before anything is measured. `upstream_call`: what is asked past the
+    """`frames` of a stream, counted at both servers before anything is measured. `upstream_call`: asked past the
     edge instead, where the edge translates; answers then differ in frames and size. `api_keys`: used in turn."""
 
     name: str
