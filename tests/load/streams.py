@@ -1,7 +1,7 @@
 """`make bench-streams`: what a frame is delayed at 200 streams, and 3,000 streams open at once on one edge process.
 
-The provider stamps each frame with the time it was sent (`stamped_upstream`); a frame's delay is the time until a client
-has it. What a gateway adds is the difference of the percentiles to going direct, in the same run.
+The provider stamps each frame with the time it was sent (`stamped_upstream`); a frame's delay is the time until a
+client has it. What a gateway adds is the difference of the percentiles to going direct, in the same run.
 """
 
 from __future__ import annotations
