@@ -55,12 +55,17 @@ class LeaseCounts:
 
 
 class LocalStack(Stack):
-    """Use as a context manager. Settings of the caller's environment, such as LUMEN_EDGE_CACHE=off, apply to it."""
+    """Use as a context manager. Settings of the caller's environment, such as LUMEN_EDGE_CACHE=off, apply to it.
 
-    def __init__(self, directory: Path) -> None:
+    `python` and `sources`: another revision's interpreter and tree; ours by default.
+    """
+
+    def __init__(self, directory: Path, *, python: str = sys.executable, sources: Path | None = None) -> None:
         super().__init__(directory / "state", {k: v for k, v in os.environ.items() if k.startswith("LUMEN_")})
         self.layout = Layout(self.state_dir, free_base_port())
         self._log = directory / "stack.log"
+        self._lumen = [python, *LUMEN[1:]]
+        self._sources = sources
         self._process: subprocess.Popen[bytes] | None = None
 
     def pids(self) -> dict[str, int]:
@@ -93,10 +98,12 @@ class LocalStack(Stack):
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*LUMEN, "up", "--state-dir", str(self.state_dir), "--base-port", str(self.layout.base_port)],
+                [*self._lumen, "up", "--state-dir", str(self.state_dir), "--base-port", str(self.layout.base_port)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                cwd=self._sources,
+                env=None if self._sources is None else {**os.environ, "PYTHONPATH": str(self._sources)},
                 start_new_session=True,  # a Ctrl-C reaches the bench alone, which then ends the stack in order
                 preexec_fn=die_with_parent(),
             )
