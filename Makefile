@@ -1,15 +1,17 @@
 # Lumen: `make run` sets up and runs everything; `make test` proves it. `make help` lists the rest.
 SHELL := /bin/bash
-PYTHON ?= python3
+# Unset: python3, or an optimised one where python3 is not (deploy/create_venv.sh says which and why).
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.lumen-setup
 CHAOS_REQUESTS := 1500
+SOAK_MINUTES ?= 20
 CODE := lumen services simulator deploy tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run browsers test test-slow test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-billing bench-finance clean
+.PHONY: help setup run browsers test test-slow test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-streams bench-compare soak bench-billing bench-finance clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -17,8 +19,7 @@ help: ## list the targets
 setup: $(STAMP) ## create the virtual environment from the lock file (seconds when nothing changed)
 
 $(STAMP): pyproject.toml uv.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Lumen needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || PYTHON="$(PYTHON)" deploy/create_venv.sh $(VENV) $(UV_VERSION)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@VIRTUAL_ENV=$(abspath $(VENV)) UV_PROJECT_ENVIRONMENT=$(abspath $(VENV)) $(BIN)/uv sync --frozen --quiet --compile-bytecode
 	@touch $@
@@ -82,6 +83,16 @@ chaos: setup ## every chaos scenario with thousands of requests, and the table o
 bench: setup ## CPU per request and per stream, as ratios to nginx in the same run (needs nginx and wrk)
 	$(BIN)/python -m tests.load.bench $(BENCH_ARGS)
 	$(BIN)/python -m tests.load.billing
+
+bench-streams: setup ## the delay of frames at 200 streams, and 3,000 streams open at once: none stalled, memory of each
+	$(BIN)/python -m tests.load.streams $(BENCH_ARGS)
+
+bench-compare: setup ## CPU against another revision, both in one alternating run: make bench-compare BASE=<rev>
+	@test -n "$(BASE)" || { echo "name a revision: make bench-compare BASE=main" >&2; exit 2; }
+	$(BIN)/python -m tests.load.compare $(BASE) $(BENCH_ARGS)
+
+soak: setup ## mixed traffic for SOAK_MINUTES (20): does memory or the number of open files grow?
+	$(BIN)/python -m tests.load.soak --minutes $(SOAK_MINUTES)
 
 bench-billing: setup ## entries per second that one billing process posts, its lag, and CPU per entry
 	$(BIN)/python -m tests.load.billing $(BENCH_ARGS)

@@ -101,9 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with ExitStack() as resources:
             python, sources = resources.enter_context(revision_of(options.base, directory))
             servers = [
-                _server(
-                    "base", resources.enter_context(LocalStack(_new(directory, "b"), python=python, sources=sources))
-                ),
+                _server("base", resources.enter_context(LocalStack(_new(directory, "b"), python, sources))),
                 _server("head", resources.enter_context(LocalStack(_new(directory, "h")))),
             ]
             bench = Bench(servers, tools.wrk, _new(directory, "wrk"), rounds=options.rounds, round_s=options.seconds)

@@ -60,7 +60,7 @@ class LocalStack(Stack):
     `python` and `sources`: another revision's interpreter and tree; ours by default.
     """
 
-    def __init__(self, directory: Path, *, python: str = sys.executable, sources: Path | None = None) -> None:
+    def __init__(self, directory: Path, python: str = sys.executable, sources: Path | None = None) -> None:
         super().__init__(directory / "state", {k: v for k, v in os.environ.items() if k.startswith("LUMEN_")})
         self.layout = Layout(self.state_dir, free_base_port())
         self._log = directory / "stack.log"

@@ -40,6 +40,8 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             script = _SCRIPT.search(body)
             if script is None:
                 writer.write(_EMPTY)
+                if b"HTTP/1.0" in head:  # the readiness probe reads to the end
+                    return
                 continue
             await _stream(writer, int(script.group(1)), int(script.group(2)) / 1e3)
     except (asyncio.IncompleteReadError, ConnectionError):
