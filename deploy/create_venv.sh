@@ -8,9 +8,11 @@ set -euo pipefail
 directory=$1 uv_version=$2
 
 is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+# Distributions build theirs with profiles; Debian leaves no trace of that in CONFIG_ARGS.
 is_optimised() {
   "$1" -c 'import sys, sysconfig
-sys.exit("--enable-optimizations" not in str(sysconfig.get_config_var("CONFIG_ARGS")))' 2>/dev/null
+arguments = str(sysconfig.get_config_var("CONFIG_ARGS"))
+sys.exit("--enable-optimizations" not in arguments and sys.base_prefix != "/usr")' 2>/dev/null
 }
 
 candidates=()
