@@ -1,12 +1,13 @@
 # Lumen: `make run` sets up and runs everything; `make test` proves it. `make help` lists the rest.
 SHELL := /bin/bash
-PYTHON ?= python3
+# Unset: python3, or an optimised one where python3 is not (deploy/create_venv.sh says which and why).
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.lumen-setup
 CHAOS_REQUESTS := 1500
-SOAK_MINUTES := 20
+SOAK_MINUTES ?= 20
 CODE := lumen services simulator deploy tests
 
 # Every process of a stack and of a test run compiles what it imports, if this forbids to keep the bytecode.
@@ -21,8 +22,7 @@ help: ## list the targets
 setup: $(STAMP) ## create the virtual environment from the lock file (seconds when nothing changed)
 
 $(STAMP): pyproject.toml uv.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Lumen needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || PYTHON="$(PYTHON)" deploy/create_venv.sh $(VENV) $(UV_VERSION)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@VIRTUAL_ENV=$(abspath $(VENV)) UV_PROJECT_ENVIRONMENT=$(abspath $(VENV)) $(BIN)/uv sync --frozen --quiet --compile-bytecode
 	@touch $@
@@ -92,7 +92,7 @@ bench: setup ## CPU per request and per stream, as ratios to nginx in the same r
 	$(BIN)/python -m tests.load.billing
 
 bench-streams: setup ## 3,000 streams at once on one edge: stalls, memory per stream
-	$(BIN)/python -m tests.load.many_streams $(BENCH_ARGS)
+	$(BIN)/python -m tests.load.streams $(BENCH_ARGS)
 
 bench-compare: setup ## CPU per answer against another revision, side by side: make bench-compare BASE=<rev>
 	@test -n "$(BASE)" || { echo "BASE=<revision> is needed" >&2; exit 2; }

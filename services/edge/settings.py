@@ -17,9 +17,7 @@ class EdgeSettings(ServiceSettings):
 
     host: str = "127.0.0.1"
     port: int = 7080
-    workers: int = Field(
-        default=1, ge=1, le=64, description="processes that share the port; above 1 a parent runs them"
-    )
+    workers: int = Field(default=1, ge=1, le=64, description="processes that share the port; above 1: with a parent")
     is_port_shared: bool = Field(default=False, description="listen with SO_REUSEPORT; the parent sets it")
     ops_fd: int | None = Field(default=None, description="a listening socket instead of ops_port; the parent sets it")
     state_dir: Path = Field(default=Path(".lumen/edge"), description="worker id, spool, last route table")

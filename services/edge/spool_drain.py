@@ -1,8 +1,8 @@
 """`python -m services.edge.spool_drain`: publishes what an edge that is gone had spooled, then exits.
 
 For a state directory that was left behind by a scale-in, with those of the workers below it. It is the edge's own
-outbox without clients, leases or providers; the directory's lock keeps it off one that is in use. Exit code 0:
-everything is in the ledger.
+outbox without clients, leases or providers; the directory's lock keeps it off one that is in use.
+Exit code 0: everything is in the ledger.
 """
 
 from __future__ import annotations

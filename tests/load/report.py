@@ -43,19 +43,19 @@ class Report:
         parts = [
             ", ".join(f"{name} {value}" for name, value in self.machine.items()),
             ", ".join(f"{name} {value}" for name, value in self.settings.items()),
-            _table(_case_rows(self.cases)),
+            table(_case_rows(self.cases)),
         ]
         parts.append("\n".join(_breakdown(result) for result in self.cases))
         if self.latency:
-            parts.append(_table(_latency_rows(self.latency)))
-        parts.append(_table(_delta_rows(self.delta_us)))
+            parts.append(table(_latency_rows(self.latency)))
+        parts.append(table(_delta_rows(self.delta_us)))
         if self.memory_mb:
             memory = ", ".join(f"{value:.0f} MB {moment}" for moment, value in self.memory_mb.items())
             parts.append(f"edge RSS: {memory}; system idle: {self.idle_cores:.3f} cores; reconcile: {self.reconcile}")
         if self.lease_rpcs_per_1000 is not None:
             parts.append(f"lease RPCs per 1,000 requests: {self.lease_rpcs_per_1000:.2f} (goal: under 20)")
         if self.verdicts:
-            parts.append(_table(_verdict_rows(self.verdicts)))
+            parts.append(table(verdict_rows(self.verdicts)))
         return "\n\n".join([*parts, _NOTES])
 
     @property
@@ -134,7 +134,7 @@ def _latency_rows(latencies: Mapping[str, Latency]) -> list[list[str]]:
     return rows
 
 
-def _verdict_rows(found: Sequence[Verdict]) -> list[list[str]]:
+def verdict_rows(found: Sequence[Verdict]) -> list[list[str]]:
     rows = [["GOALS", "measured", "at most", ""]]
     for verdict in found:
         measured, goal = f"{verdict.value:.2f}{verdict.unit}", f"{verdict.goal:.2f}{verdict.unit}"
@@ -150,7 +150,7 @@ def _ratio(ratios: Sequence[float]) -> str:
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(

@@ -32,7 +32,15 @@ def until_posted(stack: Stack, account: str, nanousd: int) -> None:
 
 def contents(stack: Stack) -> dict[str, Any]:
     """What people see of everything that is kept."""
-    paths = ("accounts", "keys?account=acme", "keys?account=shop", "users", "catalog", "catalog/history", "tokens")
+    paths: tuple[str, ...] = (
+        "accounts",
+        "keys?account=acme",
+        "keys?account=shop",
+        "users",
+        "catalog",
+        "catalog/history",
+        "tokens",
+    )
     paths += ("accounts/acme/balance", "accounts/shop/balance", "usage?account=acme&by=day", "accounts/acme/statement")
     found: dict[str, Any] = {}
     with stack.client() as client:
