@@ -24,7 +24,7 @@ def _ops(stack: Stack) -> str:
 
 
 def _ask(stack: Stack, customer: Customer) -> bool:
-    """On a connection of its own. False: it was cut with the worker that had it."""
+    """On a connection of its own. False: it was cut with the worker that had it, or is to be asked again (503)."""
     body = {
         "model": "claude-opus-4-8",
         "max_tokens": 9,
@@ -35,8 +35,8 @@ def _ask(stack: Stack, customer: Customer) -> bool:
         answer = httpx.post(f"{stack.base_url}/v1/messages", json=body, headers=headers, timeout=30)
     except httpx.TransportError:
         return False
-    assert answer.status_code == 200, answer.text
-    return True
+    assert answer.status_code in (200, 503), answer.text
+    return answer.status_code == 200
 
 
 def _submitted(stack: Stack, worker: int) -> float:
@@ -77,5 +77,5 @@ def test_both_serve_one_is_killed_and_replaced_and_fewer_leave_no_spool(tmp_path
     assert (directory / "edge" / "workers" / "1" / "worker_id").exists()
     with _stack(directory, 1) as stack:
         until(lambda: not (directory / "edge" / "workers" / "1").exists(), "the spool is drained", 30)
-        assert _ask(stack, customer)
+        until(lambda: _ask(stack, customer), "balances are live again after the start", 30)
         stack.run("reconcile", "--state-dir", str(directory))
