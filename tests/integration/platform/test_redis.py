@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,8 +14,13 @@ from lumen.platform import redis as platform_redis
 async def test_arguments_of_every_kind_arrive(redis_url: str) -> None:
     redis = platform_redis.connect(redis_url)
     key = f"packed-{uuid4().hex}"
-    fields: dict[bytes | bytearray | memoryview | str | int | float, bytes | bytearray | memoryview | str | int | float]
-    fields = {"text": "ü \r\n$5", "bytes": b"\x00\xff", "integer": -(1 << 62), "long": "x" * 100_000, "empty": ""}
+    fields: dict[bytes | bytearray | memoryview | str | int | float, Any] = {
+        "text": "ü \r\n$5",
+        "bytes": b"\x00\xff",
+        "integer": -(1 << 62),
+        "long": "x" * 100_000,
+        "empty": "",
+    }
     try:
         await redis.hset(key, mapping=fields)
         assert await redis.hgetall(key) == {
