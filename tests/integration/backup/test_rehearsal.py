@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +60,14 @@ def fill(stack: Stack) -> None:
         client.post("/admin/v1/catalog", json={"content": CATALOG}).raise_for_status()
         dearer = CATALOG.replace('input: "3"', 'input: "3.5"')
         client.post("/admin/v1/catalog", json={"content": dearer, "note": "dearer"}).raise_for_status()
-        for name in ("acme", "shop"):
+        for name in ("acme", "shop", "busy"):
             account = client.post("/admin/v1/accounts", json={"name": name}).raise_for_status().json()["id"]
             credit = {"amount_usd": "10", "kind": "topup"}
             client.post(f"/admin/v1/accounts/{account}/credits", json=credit).raise_for_status()
             key = {"account": account, "group": "default", "spend_limit_usd": "5"}
             key_id = client.post("/admin/v1/keys", json=key).raise_for_status().json()["id"]
+            if name == "busy":
+                continue  # used while the backup is made
             user = {"email": f"{name}@example.com", "role": "member", "account": name, "password": "a long passphrase"}
             client.post("/admin/v1/users", json=user).raise_for_status()
             entries = [usage_entry(account, f"req-{name}-{n}", key_id=key_id) for n in range(20)]
@@ -70,17 +75,45 @@ def fill(stack: Stack) -> None:
             until_posted(stack, name, 10_000_000_000 - 20 * 20_000)
 
 
+@contextmanager
+def used_all_the_time(stack: Stack, name: str) -> Iterator[None]:
+    """An account is charged again and again, from before the block to after it."""
+    with stack.client() as client:
+        account = client.get(f"/admin/v1/accounts/{name}").json()["id"]
+    is_over = threading.Event()
+    recorded: list[int] = []
+
+    def use() -> None:
+        while not is_over.is_set():
+            number = len(recorded)
+            stack.use(account, [usage_entry(account, f"req-busy-{number}")], f"edge-busy-{number}")
+            recorded.append(number)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    try:
+        while len(recorded) < 3:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
 def test_a_backup_restored_into_empty_stores_is_the_same_lumen(tmp_path: Path) -> None:
     backup = tmp_path / "backup"
     with running_stack(tmp_path / "old") as old:
         fill(old)
-        done = stores_command(old, "backup", str(backup))
+        before = contents(old)
+        with used_all_the_time(old, "busy"):
+            done = stores_command(old, "backup", str(backup))
         assert done.returncode == ExitCode.OK, done.stderr
         told = json.loads(done.stdout)
-        assert told["streams"]["LEDGER"] == 4  # two credits, two batches of usage
+        batches = told["streams"]["LEDGER"] - 3 - 2  # credits, and the usage from before
+        assert batches > 1
         assert "lumen.usage" in told["tables"]
         assert {path.stat().st_mode & 0o777 for path in backup.iterdir()} == {0o600}
-        before = contents(old)
         assert stores_command(old, "backup", str(backup)).returncode == ExitCode.CONFLICT
         refused = stores_command(old, "restore", str(backup))
         assert refused.returncode == ExitCode.CONFLICT
@@ -98,10 +131,11 @@ def test_a_backup_restored_into_empty_stores_is_the_same_lumen(tmp_path: Path) -
     with running_stack(tmp_path / "new", restore) as new:
         for name in ("acme", "shop"):
             until_posted(new, name, 10_000_000_000 - 20 * 20_000)
+        until_posted(new, "busy", 10_000_000_000 - batches * 20_000)  # of what was charged, nothing half
         assert contents(new) == before
         reconciled = new.lumen("reconcile", "--json", LUMEN_ADMIN_URL=new.url, LUMEN_ADMIN_TOKEN=TOKEN)
         assert reconciled.returncode == ExitCode.OK, reconciled.stdout
-        with new.client() as client:  # and it goes on: the same entries again are refused, new ones are charged
+        with new.client() as client:  # and it goes on
             account = before["accounts/acme/balance"]["account"]
             client.post(f"/admin/v1/accounts/{account}/credits", json={"amount_usd": "1"}).raise_for_status()
         until_posted(new, "acme", 11_000_000_000 - 20 * 20_000)
