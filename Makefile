@@ -1,15 +1,20 @@
 # Lumen: `make run` sets up and runs everything; `make test` proves it. `make help` lists the rest.
 SHELL := /bin/bash
-PYTHON ?= python3
+# Unset: python3, or an optimised one where python3 is not (deploy/create_venv.sh says which and why).
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.lumen-setup
 CHAOS_REQUESTS := 1500
+SOAK_MINUTES ?= 20
 CODE := lumen services simulator deploy tests
 
+# Every process of a stack and of a test run compiles what it imports, if this forbids to keep the bytecode.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run browsers test test-slow test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-billing bench-finance clean
+.PHONY: help setup run browsers test test-slow test-all check format lint types imports protos protos-check helm-check secret-scan chaos bench bench-streams bench-compare bench-billing bench-finance bench-keys rolling soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -17,8 +22,7 @@ help: ## list the targets
 setup: $(STAMP) ## create the virtual environment from the lock file (seconds when nothing changed)
 
 $(STAMP): pyproject.toml uv.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Lumen needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || PYTHON="$(PYTHON)" deploy/create_venv.sh $(VENV) $(UV_VERSION)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@VIRTUAL_ENV=$(abspath $(VENV)) UV_PROJECT_ENVIRONMENT=$(abspath $(VENV)) $(BIN)/uv sync --frozen --quiet --compile-bytecode
 	@touch $@
@@ -35,16 +39,17 @@ browsers: ## Chromium for the browser tests, from Debian's packages (as root; el
 	  else echo "no Chromium: the browser tests are skipped (as root, \`make browsers\` installs it)" >&2; fi; }
 
 # In groups (tests/fixtures/spread.py), in the order of collection: the slow ones with engines first, the many small ones fill the end.
-PYTEST_SPREAD := -n 2 --dist loadscope --no-loadscope-reorder
+# `make test` runs three for two cores: its tests wait for a third of their time.
+PYTEST_SPREAD := --dist loadscope --no-loadscope-reorder
 
 test: setup ## unit, contract, integration, e2e and short chaos tests on real engines (minutes)
-	$(BIN)/pytest $(PYTEST_SPREAD) -m "not slow and not long"
+	$(BIN)/pytest -n 3 $(PYTEST_SPREAD) -m "not slow and not long"
 
 test-slow: setup browsers ## the tests that `make test` leaves to CI, seconds to half a minute each
-	$(BIN)/pytest $(PYTEST_SPREAD) -m "slow and not long"
+	$(BIN)/pytest -n 2 $(PYTEST_SPREAD) -m "slow and not long"
 
 test-all: setup browsers ## everything, with the long tests
-	$(BIN)/pytest $(PYTEST_SPREAD)
+	$(BIN)/pytest -n 2 $(PYTEST_SPREAD)
 
 check: lint types imports protos-check test ## what CI runs: format, lint, types, boundaries, generated stubs, tests
 
@@ -79,14 +84,30 @@ secret-scan: setup ## no secret among the files that git tracks
 chaos: setup ## every chaos scenario with thousands of requests, and the table of what clients saw and what was charged
 	$(BIN)/pytest tests/chaos --chaos-requests $(CHAOS_REQUESTS) -n 0 --timeout 900
 
+rolling: setup ## from the services of BASE (a revision) to this tree's under load, process by process: make rolling BASE=HEAD~20
+	$(BIN)/python -m tests.chaos.rolling --base $(BASE)
+
 bench: setup ## CPU per request and per stream, as ratios to nginx in the same run (needs nginx and wrk)
 	$(BIN)/python -m tests.load.bench $(BENCH_ARGS)
 	$(BIN)/python -m tests.load.billing
 
+bench-streams: setup ## 3,000 streams at once on one edge: stalls, memory per stream
+	$(BIN)/python -m tests.load.streams $(BENCH_ARGS)
+
+bench-compare: setup ## CPU per answer against another revision, side by side: make bench-compare BASE=<rev>
+	@test -n "$(BASE)" || { echo "BASE=<revision> is needed" >&2; exit 2; }
+	$(BIN)/python -m tests.load.compare $(BASE) $(BENCH_ARGS)
+
+soak: setup ## mixed traffic for SOAK_MINUTES, and whether anything grows
+	$(BIN)/python -m tests.load.soak --minutes $(SOAK_MINUTES)
+
 bench-billing: setup ## entries per second that one billing process posts, its lag, and CPU per entry
 	$(BIN)/python -m tests.load.billing $(BENCH_ARGS)
 
-bench-finance: setup ## five million usage rows: each page's queries, exports of all rows, and their memory
+bench-keys: setup ## a million keys in one auth: its memory, its start-up, CPU per cache miss
+	$(BIN)/python -m tests.load.keys $(BENCH_ARGS)
+
+bench-finance: setup ## five million usage rows: each page and its queries, exports of all rows, and their memory
 	$(BIN)/python -m tests.load.finance $(BENCH_ARGS)
 
 clean: ## remove the virtual environment and the default state directory

@@ -21,4 +21,11 @@ settings.register_profile(
 )
 settings.load_profile("lumen")
 
-pytest_plugins = ["tests.fixtures.engines", "tests.fixtures.stack", "tests.fixtures.spread", "tests.chaos.table"]
+pytest_plugins = [
+    "tests.fixtures.engines",
+    "tests.fixtures.stack",
+    "tests.fixtures.otlp",
+    "tests.fixtures.spread",
+    "tests.fixtures.collection",
+    "tests.chaos.table",
+]

@@ -38,6 +38,15 @@ OPERATORS = Dashboard(
                     },
                     "percentunit",
                 ),
+                Panel(
+                    "Share that begins after more than 30 s; the objective is 1 %",
+                    {
+                        "5 minutes": "lumen:edge_ttft_slow:ratio_rate5m",
+                        "1 hour": "lumen:edge_ttft_slow:ratio_rate1h",
+                        "6 hours": "lumen:edge_ttft_slow:ratio_rate6h",
+                    },
+                    "percentunit",
+                ),
                 Panel("In flight", {"{{pod}}": 'lumen_edge_requests_in_flight{pod=~"$pod"}'}),
                 Panel("First token", _quantiles("lumen_edge_time_to_first_token_seconds"), "s"),
                 Panel("Whole answer", _quantiles("lumen_edge_request_duration_seconds"), "s"),
@@ -153,6 +162,11 @@ OPERATORS = Dashboard(
                 Panel(
                     "Catalog revision",
                     {"router": "max(lumen_router_catalog_revision)", "oldest edge": "min(lumen_edge_catalog_revision)"},
+                ),
+                Panel(
+                    "Spans lost",
+                    {"{{pod}} {{reason}}": "sum by (pod, reason) (rate(lumen_tracing_spans_dropped_total[5m]))"},
+                    "ops",
                 ),
                 Panel(
                     "Admin calls",

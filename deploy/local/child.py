@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from deploy.local.children import die_with_parent, signal_group
 from deploy.local.errors import PortTaken, StartFailed
 from deploy.local.listeners import require_free, require_own
 from deploy.local.probes import probe
 from deploy.local.process_spec import ProcessSpec
+from lumen.platform.children import die_with_parent, signal_group
 
 _PROBE_INTERVAL_S = 0.03
 _LOG_TAIL_BYTES = 4000

@@ -55,6 +55,7 @@ class UsageEntry(msgspec.Struct, frozen=True, array_like=True, tag="usage", gc=F
     key_has_spend_limit: bool = False
     modifiers: dict[str, str] = {}
     attempts: list[Attempt] = []
+    traceparent: str = ""  # W3C, of a request whose trace is sampled: billing's posting links to it
 
 
 class CreditEntry(msgspec.Struct, frozen=True, array_like=True, tag="credit", gc=False):

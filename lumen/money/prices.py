@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from math import gcd
 
 from lumen.money.usage import PRICED_BUCKETS, PROMPT_BUCKETS, TokenUsage
 
@@ -131,6 +132,12 @@ class RateCard:
     tiers: tuple[TierPrices, ...]  # ascending; the first is the base
     multiplier: int  # millionths
     modifiers: Mapping[str, Mapping[str, int]]  # dimension -> value -> millionths
+    _plain_scale: tuple[int, int] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # in lowest terms: most charges have no modifiers, and their arithmetic then stays within a machine word or two
+        shared = gcd(self.multiplier, MILLION * MILLION)
+        object.__setattr__(self, "_plain_scale", (self.multiplier // shared, MILLION * MILLION // shared))
 
     def with_multiplier(self, multiplier: int) -> RateCard:
         """The same prices for another payer; `multiplier` in millionths."""
@@ -138,6 +145,10 @@ class RateCard:
 
     def cost_nanousd(self, usage: TokenUsage, modifiers: Mapping[str, str] = _NO_MODIFIERS) -> int:
         """The charge. Raises UnpricedModifier (never for modifiers that `hold_nanousd` has accepted)."""
+        return self.scaled_nanousd(self.amount(usage), modifiers)
+
+    def amount(self, usage: TokenUsage) -> int:
+        """sum(count x price), before multiplier and modifiers: the same for all cards with the same tiers."""
         input_ = usage.input or 0
         cache_read = usage.cache_read or 0
         cache_write_5m = usage.cache_write_5m or 0
@@ -145,7 +156,7 @@ class RateCard:
         audio_input = usage.audio_input or 0
         image_input = usage.image_input or 0
         prices = self._tier(input_ + cache_read + cache_write_5m + cache_write_1h + audio_input + image_input)
-        amount = (
+        return (
             input_ * prices.input
             + cache_read * prices.cache_read
             + cache_write_5m * prices.cache_write_5m
@@ -156,7 +167,10 @@ class RateCard:
             + (usage.audio_output or 0) * prices.audio_output
             + (usage.server_tool_requests or 0) * (prices.server_tool_requests or 0)
         )
-        factor, denominator = self._scale(modifiers)
+
+    def scaled_nanousd(self, amount: int, modifiers: Mapping[str, str] = _NO_MODIFIERS) -> int:
+        """An `amount` as a charge, rounded here and only here. Raises UnpricedModifier."""
+        factor, denominator = self._scale(modifiers) if modifiers else self._plain_scale
         return round_half_up(amount * factor, denominator)
 
     def lines(self, usage: TokenUsage, modifiers: Mapping[str, str] = _NO_MODIFIERS) -> list[ChargeLine]:

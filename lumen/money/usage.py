@@ -26,7 +26,7 @@ PRICED_BUCKETS = (
 PROMPT_BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "audio_input", "image_input")
 
 
-class TokenUsage(msgspec.Struct, frozen=True, array_like=True):
+class TokenUsage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Counts of one answer. Field order is wire format (ledger entries): append only."""
 
     input: int | None = None

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
 import grpc.aio
 
-from lumen.platform.logging import request_id_var
+from lumen.platform.logging import request_id_var, traceparent_var
 
 logger = logging.getLogger(__name__)
 
 REQUEST_ID_METADATA = "x-request-id"
+TRACEPARENT_METADATA = "traceparent"
 
 _CHANNEL_OPTIONS = [
     ("grpc.lb_policy_name", "round_robin"),
@@ -86,9 +87,13 @@ class _ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
         )
 
 
-def create_server(codes: Mapping[str, grpc.StatusCode]) -> grpc.aio.Server:
-    """A server whose handlers may raise ServiceError; `codes` is the service's errors.py table, kind -> gRPC code."""
-    return grpc.aio.server(interceptors=[_ErrorInterceptor(codes)], options=_SERVER_OPTIONS)
+def create_server(
+    codes: Mapping[str, grpc.StatusCode],
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),  # type: ignore[type-arg]
+) -> grpc.aio.Server:
+    """A server whose handlers may raise ServiceError; `codes` is the service's errors.py table, kind -> gRPC code.
+    `interceptors` see a call before the errors are mapped to codes, and its answer after that."""
+    return grpc.aio.server(interceptors=[*interceptors, _ErrorInterceptor(codes)], options=_SERVER_OPTIONS)
 
 
 def bind(server: grpc.aio.Server, host: str, port: int) -> int:
@@ -106,7 +111,9 @@ def create_channel(address: str) -> grpc.aio.Channel:
 
 def request_metadata(request_id: str = "") -> tuple[tuple[str, str], ...]:
     value = request_id or request_id_var.get()
-    return ((REQUEST_ID_METADATA, value),) if value else ()
+    metadata = ((REQUEST_ID_METADATA, value),) if value else ()
+    traceparent = traceparent_var.get()
+    return (*metadata, (TRACEPARENT_METADATA, traceparent)) if traceparent else metadata
 
 
 def error_kind(error: grpc.aio.AioRpcError) -> str | None:

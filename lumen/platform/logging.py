@@ -1,4 +1,5 @@
-"""Structured logs: one JSON object per line on stderr, carrying the request id of the call being served.
+"""Structured logs: one JSON object per line on stderr, carrying the request id of the call being
+served and, where it is traced, the ids of its span.
 
 Never log secrets, prompts or answers: log ids, counts and kinds.
 """
@@ -12,6 +13,8 @@ from contextvars import ContextVar
 from pythonjsonlogger.json import JsonFormatter
 
 request_id_var: ContextVar[str] = ContextVar("request_id", default="")
+# W3C: of the span being worked on, also for calls to other services; empty while tracing is off.
+traceparent_var: ContextVar[str] = ContextVar("traceparent", default="")
 
 
 class _RequestIdFilter(logging.Filter):
@@ -19,6 +22,9 @@ class _RequestIdFilter(logging.Filter):
         request_id = request_id_var.get()
         if request_id and not hasattr(record, "request_id"):
             record.request_id = request_id
+        traceparent = traceparent_var.get()
+        if traceparent:
+            _, record.trace_id, record.span_id, _ = traceparent.split("-")
         return True
 
 

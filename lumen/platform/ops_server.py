@@ -35,13 +35,25 @@ def ops_routes(registry: CollectorRegistry, checks: ReadinessChecks) -> list[Rou
 
 
 class OpsServer:
-    """Serve `ops_routes` until `stop()`. `port` is the bound one after `start()`."""
+    """Serve `ops_routes`, or `routes`, until `stop()`. `port` is the bound one. `listener`, a bound socket that a
+    parent process handed down, takes the place of `host` and `port`."""
 
-    def __init__(self, registry: CollectorRegistry, checks: ReadinessChecks, host: str, port: int) -> None:
-        app = Starlette(routes=ops_routes(registry, checks))
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((host, port))
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        checks: ReadinessChecks,
+        host: str,
+        port: int,
+        *,
+        listener: socket.socket | None = None,
+        routes: list[Route] | None = None,
+    ) -> None:
+        app = Starlette(routes=ops_routes(registry, checks) if routes is None else routes)
+        if listener is None:
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+        self._socket = listener
         self.port: int = self._socket.getsockname()[1]
         self._server = EmbeddedServer(
             uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)

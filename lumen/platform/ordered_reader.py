@@ -7,6 +7,9 @@ starts right after the last message handed on, with jittered backoff. (nats-py's
 late after a broker restart; this one is back within about a second.)
 
 Backpressure: messages wait in a bounded queue; flow-control requests are answered only when they are reached in it.
+
+Messages come by callback: nats-py's `next_msg` makes a task, a timer and a UUID for each, which at thousands a second
+cost more than all else here.
 """
 
 from __future__ import annotations
@@ -21,7 +24,6 @@ from dataclasses import dataclass
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
@@ -74,6 +76,8 @@ class OrderedReader:
         self._queue: asyncio.Queue[StreamMessage] = asyncio.Queue(_QUEUE_MESSAGES_MAX)
         self._task: asyncio.Task[None] | None = None
         self._alive_at = 0.0
+        self._heard_at = 0.0  # as _alive_at; infinite while a message waits for room in the queue
+        self._delivered = 0
         self._caught_up = asyncio.Event()
         self.recreated = 0
 
@@ -126,7 +130,20 @@ class OrderedReader:
     async def _follow(self) -> None:
         js = self._nc.jetstream(timeout=2)
         inbox = self._nc.new_inbox()
-        subscription = await self._nc.subscribe(inbox, pending_msgs_limit=-1, pending_bytes_limit=256 * 1024 * 1024)
+        broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._delivered = 0
+
+        async def receive(msg: Msg) -> None:
+            if broken.done():
+                return
+            try:
+                await self._take(msg)
+            except Exception as error:
+                broken.set_exception(error)
+
+        subscription = await self._nc.subscribe(
+            inbox, cb=receive, pending_msgs_limit=-1, pending_bytes_limit=256 * 1024 * 1024
+        )
         consumer_name: str | None = None
         try:
             by_sequence = self._next_sequence is not None
@@ -148,45 +165,54 @@ class OrderedReader:
                 ),
             )
             consumer_name = info.name
-            self._alive_at = time.monotonic()
+            self._alive_at = self._heard_at = time.monotonic()
             if not info.num_pending and not (info.delivered and info.delivered.consumer_seq):
                 self._caught_up.set()
-            await self._pump(subscription)
+            await self._until(broken)
         finally:
+            broken.cancel()
             await _quietly(subscription.unsubscribe())
             if consumer_name is not None and self._nc.is_connected:
                 await _quietly(js.delete_consumer(self._stream, consumer_name))
 
-    async def _pump(self, subscription: Subscription) -> None:
-        delivered = 0
-        while True:
-            try:
-                msg = await subscription.next_msg(timeout=self._silence_s)
-            except TimeoutError as error:
-                raise _Broken("missed heartbeats") from error
-            headers = msg.headers
-            if headers is not None and headers.get("Status") == "100":
-                self._alive_at = time.monotonic()
-                last = headers.get("Nats-Last-Consumer")
-                if last is not None and int(last) != delivered:
-                    raise _Broken(f"heartbeat names {last}, seen {delivered}")
-                control = msg.reply or headers.get("Nats-Consumer-Stalled")
-                if control:
-                    await self._nc.publish(control, b"")
-                elif last is not None:
-                    self._caught_up.set()  # idle: nothing was pending
-                continue
-            if headers is not None and "Status" in headers:
-                raise _Broken(f"status {headers['Status']}")
-            message, number = _parse(msg)
-            if number != delivered + 1:
-                raise _Broken(f"delivery {number} after {delivered}")
-            delivered = number
-            self._alive_at = time.monotonic()
-            await self._queue.put(message)
-            self._next_sequence = message.sequence + 1
-            if message.pending == 0:
-                self._caught_up.set()
+    async def _until(self, broken: asyncio.Future[None]) -> None:
+        """Raises what made the consumer lose its place; a silence does."""
+        while not broken.done():
+            silent_s = max(0.0, time.monotonic() - self._heard_at)
+            if silent_s >= self._silence_s:
+                raise _Broken("missed heartbeats")
+            await asyncio.wait([broken], timeout=self._silence_s - silent_s)
+        broken.result()
+
+    async def _take(self, msg: Msg) -> None:
+        headers = msg.headers
+        if headers is not None and headers.get("Status") == "100":
+            await self._take_heartbeat(msg, headers)
+            return
+        if headers is not None and "Status" in headers:
+            raise _Broken(f"status {headers['Status']}")
+        message, number = _parse(msg)
+        if number != self._delivered + 1:
+            raise _Broken(f"delivery {number} after {self._delivered}")
+        self._delivered = number
+        self._alive_at = time.monotonic()
+        self._heard_at = float("inf")
+        await self._queue.put(message)
+        self._next_sequence = message.sequence + 1
+        self._heard_at = time.monotonic()
+        if message.pending == 0:
+            self._caught_up.set()
+
+    async def _take_heartbeat(self, msg: Msg, headers: dict[str, str]) -> None:
+        self._alive_at = self._heard_at = time.monotonic()
+        last = headers.get("Nats-Last-Consumer")
+        if last is not None and int(last) != self._delivered:
+            raise _Broken(f"heartbeat names {last}, seen {self._delivered}")
+        control = msg.reply or headers.get("Nats-Consumer-Stalled")
+        if control:
+            await self._nc.publish(control, b"")
+        elif last is not None:
+            self._caught_up.set()  # idle: nothing was pending
 
 
 def _parse(msg: Msg) -> tuple[StreamMessage, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import grpc.aio
 from nats.aio.client import Client
@@ -19,6 +20,7 @@ from lumen.platform.grpc import bind, create_server
 from lumen.platform.lifecycle import Lifecycle
 from lumen.platform.nats import ensure_bucket
 from lumen.platform.ops_server import OpsServer
+from lumen.platform.tracing import start_tracing
 from protos import auth_pb2_grpc
 from services.auth import alerts as alert_settings
 from services.auth import sessions as console_sessions
@@ -49,6 +51,9 @@ from services.auth.settings import AuthSettings
 from services.auth.sign_in_throttle import SignInThrottle
 from services.auth.users import Users
 from services.auth.watch_hub import WatchHub
+
+if TYPE_CHECKING:
+    from lumen.platform.tracing.otel import Tracing
 
 _STOP_GRACE_S = 2.0
 _REDIS_TIMEOUT_S = 1.0
@@ -93,7 +98,14 @@ class Auth:
         self.hub.recall(_account_in(message))
 
 
-def build(settings: AuthSettings, nc: Client, redis: Redis, *, clock: Callable[[], float] = time.monotonic) -> Auth:
+def build(
+    settings: AuthSettings,
+    nc: Client,
+    redis: Redis,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    tracing: Tracing | None = None,
+) -> Auth:
     """`clock`: monotonic seconds; leases' silence and the wait after a Redis restart are counted on it."""
     registry = CollectorRegistry()
     metrics = AuthMetrics(registry)
@@ -140,7 +152,9 @@ def build(settings: AuthSettings, nc: Client, redis: Redis, *, clock: Callable[[
         heartbeat_s=settings.heartbeat_s,
     )
     admin = AuthAdmin(directory, accounts, Keys(nc, directory, accounts))
-    server = create_server(GRPC_CODES)
+    if tracing is not None:
+        tracing.register(registry)
+    server = create_server(GRPC_CODES, [tracing.interceptor()] if tracing is not None else [])
     auth_pb2_grpc.add_AuthServicer_to_server(api, server)
     auth_pb2_grpc.add_AuthAdminServicer_to_server(admin, server)
     _add_console_services(server, settings, nc, accounts, metrics, clock)
@@ -199,7 +213,8 @@ async def serve(settings: AuthSettings, lifecycle: Lifecycle) -> None:
     """Run until the lifecycle stops; then watch streams end before the port closes."""
     nc = await platform_nats.connect(settings.nats_url, name="lumen-auth", connect_timeout_s=settings.start_wait_s_max)
     redis = connect_redis(settings.redis_url)
-    auth = build(settings, nc, redis)
+    tracing = start_tracing("auth", settings)
+    auth = build(settings, nc, redis, tracing=tracing)
     bind(auth.server, settings.host, settings.port)
     checks = {"directory": auth.directory.problem, "redis": auth.guard.problem}
     ops = OpsServer(auth.registry, checks, settings.ops_host, settings.ops_port)
@@ -215,6 +230,8 @@ async def serve(settings: AuthSettings, lifecycle: Lifecycle) -> None:
         await lifecycle.cancel_tasks()
         await redis.aclose()
         await platform_nats.close(nc)
+        if tracing is not None:
+            tracing.close()
 
 
 def _account_in(message: Msg) -> str:

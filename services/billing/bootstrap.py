@@ -8,6 +8,8 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -25,6 +27,7 @@ from lumen.platform.kv_view import kv_get
 from lumen.platform.lifecycle import Lifecycle
 from lumen.platform.ops_server import OpsServer
 from lumen.platform.ordered_reader import OrderedReader
+from lumen.platform.tracing import start_tracing
 from protos import billing_pb2_grpc
 from services.billing.account_queries import AccountQueries
 from services.billing.adoption import Adoption
@@ -62,6 +65,9 @@ from services.billing.rollups import Rollups
 from services.billing.row_checks import RowChecks
 from services.billing.settings import BillingSettings
 from services.billing.tail import Tail
+
+if TYPE_CHECKING:
+    from lumen.platform.tracing.otel import Tracing
 
 _READY_PARTS = (
     "consumer",
@@ -105,9 +111,16 @@ def build(
     *,
     partitions: Sequence[int] = range(keyspace.PARTITIONS),
     now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    tracing: Tracing | None = None,
 ) -> Billing:
     """Wire billing for the partitions this process owns."""
     registry = CollectorRegistry()
+    new_applier: Callable[..., Applier] = Applier
+    if tracing is not None:
+        from services.billing.tracing import TracedApplier
+
+        tracing.register(registry)
+        new_applier = partial(TracedApplier, tracing)
     metrics = BillingMetrics(registry)
     health = Health()
     persistence = Persistence(health, metrics)
@@ -149,7 +162,7 @@ def build(
         recovery=recovery,
         open_reader=lambda start: OrderedReader(nc, keyspace.STREAM, subjects, start_sequence=start),
         rate_book=rate_book,
-        applier=Applier(
+        applier=new_applier(
             rows,
             ExpiryAmounts(burning).complete,
             publish_dead_letters,
@@ -276,17 +289,19 @@ async def serve(settings: BillingSettings, compile_rates: Callable[[bytes], Rate
     )
     redis = platform_redis.connect(settings.redis_url)
     clickhouse = ClickHouse(settings.clickhouse_url, timeout_s=settings.clickhouse_timeout_s)
-    billing = build(settings, nc, redis, clickhouse, compile_rates)
+    tracing = start_tracing("billing", settings)
+    billing = build(settings, nc, redis, clickhouse, compile_rates, tracing=tracing)
     ops = OpsServer(
         billing.registry,
         {part: _readiness(billing.health, part) for part in ("streams", *_READY_PARTS)},
         settings.ops_host,
         settings.ops_port,
     )
-    server = create_server(GRPC_CODES)
+    interceptors = [tracing.interceptor()] if tracing is not None else []
+    server = create_server(GRPC_CODES, interceptors)
     billing_pb2_grpc.add_BillingAdminServicer_to_server(billing.api, server)
     bind(server, settings.host, settings.port)
-    queries_server = create_server(GRPC_CODES)
+    queries_server = create_server(GRPC_CODES, interceptors)
     billing_pb2_grpc.add_AccountQueriesServicer_to_server(billing.queries, queries_server)
     if settings.queries_port:
         bind(queries_server, settings.host, settings.queries_port)
@@ -317,6 +332,8 @@ async def serve(settings: BillingSettings, compile_rates: Callable[[bytes], Rate
         await clickhouse.close()
         await redis.aclose()
         await platform_nats.close(nc)
+        if tracing is not None:
+            tracing.close()
 
 
 def _readiness(health: Health, part: str) -> Callable[[], str | None]:

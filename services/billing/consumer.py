@@ -238,7 +238,7 @@ class Consumer:
         while True:
             group: Group | None
             try:
-                async with asyncio.timeout(_IDLE_S):
+                async with asyncio.timeout(min(_IDLE_S, tail.interval_s)):
                     group = await queue.get()
             except TimeoutError:
                 group = None

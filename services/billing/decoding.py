@@ -175,9 +175,9 @@ def _usage_problem(entry: UsageEntry) -> str | None:
         and -AMOUNT_NANOUSD_MAX < entry.hold_nanousd < AMOUNT_NANOUSD_MAX
     ):
         return "a duration, boot, revision or hold out of range"
-    for count in msgspec.structs.astuple(entry.usage):
-        if count is not None and not 0 <= count < _COUNT_MAX:
-            return f"a usage count of {count}"
+    counts = list(filter(None, msgspec.structs.astuple(entry.usage)))  # neither unreported nor zero
+    if counts and not (min(counts) > 0 and max(counts) < _COUNT_MAX):
+        return f"usage counts from {min(counts)} to {max(counts)}"
     return None
 
 

@@ -17,10 +17,12 @@ from lumen.money.pots import EXPIRY_KIND
 from lumen.platform.ordered_reader import StreamMessage
 from services.billing.decoding import DecodedMessage, Flaw, Reason, decode_message
 from services.billing.marks import Mark, digest_of
-from services.billing.rating import Charge, NotRatable, Rates
-from services.billing.tables import Place, Row, credit_row, usage_row
+from services.billing.rating import NotRatable, Rates
+from services.billing.tables import Place, Row, credit_row
+from services.billing.usage_rows import UsageRows
 
 _HOUR_US = 3_600_000_000
+_TRACEPARENTS_MAX = 128  # as many links as a span keeps
 
 
 @dataclass(slots=True)
@@ -37,6 +39,15 @@ class PartitionPost:
             fields = self.deltas[key] = {}
         fields[name] = fields.get(name, 0) + amount
 
+    def charge(self, key: str, total: str, posted: str, cost: int, *, sign: int) -> None:
+        """One charge of a lease: the hash's `total` moves by it, down or up, and the lease's `posted` up."""
+        fields = self.deltas.get(key)
+        if fields is None:
+            self.deltas[key] = {total: sign * cost, posted: cost}
+            return
+        fields[total] = fields.get(total, 0) + sign * cost
+        fields[posted] = fields.get(posted, 0) + cost
+
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
@@ -51,7 +62,7 @@ class Expiry:
 
 @dataclass(slots=True)
 class Group:
-    usage: list[Row] = field(default_factory=list)
+    usage: UsageRows = field(default_factory=UsageRows)
     credits: list[Row] = field(default_factory=list)
     dead_letters: list[tuple[Place, Flaw]] = field(default_factory=list)
     expiries: list[Expiry] = field(default_factory=list)  # to be completed before anything is told to a sink
@@ -59,6 +70,7 @@ class Group:
     posts: dict[int, PartitionPost] = field(default_factory=dict)  # Redis'
     credited_accounts: set[str] = field(default_factory=set)
     touched_hours: set[tuple[int, int]] = field(default_factory=set)  # (partition, Unix hour)
+    traceparents: list[str] = field(default_factory=list)  # of sampled requests, the first of them
     messages: int = 0
     entries: int = 0
     last_sequence: int = 0
@@ -147,6 +159,7 @@ class GroupBuilder:
         place = Place(partition, epoch, message.sequence, decoded.producer, decoded.batch_number, published_at_us)
 
         flaws = list(decoded.flaws)
+        leases: dict[int, str] = {}  # boot -> the field of what is posted for it
         for index, entry in decoded.entries:
             if isinstance(entry, CreditEntry):
                 self._add_credit(place, index, entry, is_for_clickhouse, post)
@@ -157,7 +170,18 @@ class GroupBuilder:
                 payload = msgspec.msgpack.encode(entry)
                 flaws.append(Flaw(index, Reason.NOT_RATABLE, str(error), payload, entry.account, entry.request_id))
                 continue
-            self._add_usage(place, index, entry, charge, is_for_clickhouse, post)
+            if entry.traceparent and len(group.traceparents) < _TRACEPARENTS_MAX:
+                group.traceparents.append(entry.traceparent)
+            if is_for_clickhouse:
+                group.usage.add(place, index, entry, charge)
+                group.touched_hours.add((partition, entry.started_at_us // _HOUR_US))
+            if post is not None and (cost := charge.cost_nanousd):
+                boot = entry.lease_boot
+                posted = leases.get(boot) or leases.setdefault(boot, posted_field(place.producer, boot))
+                account_key = keyspace.account_key(partition, entry.account)
+                post.charge(account_key, "balance", posted, cost, sign=-1)
+                if entry.key_has_spend_limit:
+                    post.charge(keyspace.spend_key(partition, entry.key_id), "spent", posted, cost, sign=1)
         if is_for_clickhouse:
             group.dead_letters += [(place, flaw) for flaw in flaws]
 
@@ -183,30 +207,6 @@ class GroupBuilder:
         if post is None:
             post = self.group.posts[partition] = PartitionPost(partition, Mark(epoch, 0, ""))
         return post
-
-    def _add_usage(
-        self,
-        place: Place,
-        index: int,
-        entry: UsageEntry,
-        charge: Charge,
-        is_for_clickhouse: bool,
-        post: PartitionPost | None,
-    ) -> None:
-        if is_for_clickhouse:
-            self.group.usage.append(usage_row(place, index, entry, charge))
-            self.group.touched_hours.add((place.partition, entry.started_at_us // _HOUR_US))
-        cost = charge.cost_nanousd
-        if post is None or cost == 0:
-            return
-        posted = posted_field(place.producer, entry.lease_boot)
-        account = keyspace.account_key(place.partition, entry.account)
-        post.add(account, "balance", -cost)
-        post.add(account, posted, cost)
-        if entry.key_has_spend_limit:
-            key = keyspace.spend_key(place.partition, entry.key_id)
-            post.add(key, "spent", cost)
-            post.add(key, posted, cost)
 
     def _add_credit(
         self, place: Place, index: int, entry: CreditEntry, is_for_clickhouse: bool, post: PartitionPost | None

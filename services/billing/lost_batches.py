@@ -112,6 +112,7 @@ def entry_of(row: Mapping[str, Any]) -> UsageEntry:
         "usage": usage,
         "modifiers": json.loads(row["modifiers"]),
         "attempts": [Attempt(*attempt) for attempt in json.loads(row["attempts"])],
+        "traceparent": "",  # no row has it: it is for the posting alone
     }
     plain = {name: row[name] for name in UsageEntry.__struct_fields__ if name not in composed}
     return UsageEntry(**plain, **composed)

@@ -10,8 +10,9 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from lumen.ledger.entries import UsageEntry
 
@@ -33,8 +34,7 @@ class RevisionMissing(Exception):
         super().__init__(f"catalog revisions not found: {self.revisions[:10]}")
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True, gc=False):
     """Nano-USD. `cost`: the account pays; `upstream_cost`: the provider charges us."""
 
     cost_nanousd: int

@@ -119,13 +119,14 @@ class Rollups:
         money = ", ".join(f"sum({name}) AS {name}" for name in MONEY_COLUMNS)
         columns = (
             f"{_DIMENSIONS}, requests, billable_requests, estimated_requests, {', '.join(COUNT_COLUMNS)}, "
-            f"{', '.join(MONEY_COLUMNS)}, duration_us, ttft_us, version"
+            f"{', '.join(MONEY_COLUMNS)}, duration_us, ttft_us, last_started_at_us, version"
         )
         await self._clickhouse.command(
             f"INSERT INTO usage_hourly ({columns}) SELECT {_DIMENSIONS},"  # integers only
             " count() AS requests, countIf(is_billable) AS billable_requests,"
             " countIf(is_estimated) AS estimated_requests,"
             f" {tokens}, {money}, sum(duration_us) AS duration_us, sum(ttft_us) AS ttft_us,"
+            " max(started_at_us) AS last_started_at_us,"
             " max(bitShiftLeft(toUInt64(epoch), 48) + sequence) AS version"
             f" FROM usage FINAL WHERE {hours_condition(hours)} GROUP BY {_DIMENSIONS}"
         )

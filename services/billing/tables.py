@@ -1,4 +1,5 @@
-"""The rows billing writes: column names and wire types beside the function that fills them, in one order.
+"""The rows billing writes: column names and wire types beside the function that fills them, in one order. Usage, of
+which there is most, is filled by column (usage_rows.py).
 
 LowCardinality columns go over the wire as plain strings; the server casts. `started_at` and `hour` are computed by
 ClickHouse from `started_at_us` (deploy/clickhouse/0001_ledger.sql).
@@ -10,12 +11,9 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from lumen.ledger.entries import CreditEntry, UsageEntry
+from lumen.ledger.entries import CreditEntry
 from services.billing.decoding import Flaw
 from services.billing.marks import Mark, position_version
-from services.billing.rating import Charge
 
 Row = tuple[Any, ...]
 
@@ -149,55 +147,6 @@ PRICE_BOOK = _table(
         "multiplier_millionths": "Int64",
     },
 )
-
-_json = msgspec.json.Encoder()
-
-
-def usage_row(place: Place, index: int, entry: UsageEntry, charge: Charge) -> Row:
-    usage = entry.usage
-    return (
-        place.partition,
-        place.epoch,
-        place.sequence,
-        index,
-        place.producer,
-        place.batch_number,
-        entry.request_id,
-        entry.account,
-        entry.key_id,
-        entry.group,
-        entry.model,
-        entry.channel,
-        entry.upstream_model,
-        entry.client_dialect,
-        entry.upstream_dialect,
-        entry.catalog_revision,
-        entry.started_at_us,
-        entry.duration_us,
-        entry.ttft_us,
-        entry.status,
-        entry.is_stream,
-        entry.finish_reason,
-        usage.input,
-        usage.cache_read,
-        usage.cache_write_5m,
-        usage.cache_write_1h,
-        usage.output,
-        usage.reasoning,
-        usage.audio_input,
-        usage.audio_output,
-        usage.image_input,
-        usage.server_tool_requests,
-        entry.is_estimated,
-        entry.is_billable,
-        entry.hold_nanousd,
-        entry.lease_boot,
-        entry.key_has_spend_limit,
-        _json.encode(entry.modifiers).decode() if entry.modifiers else "{}",
-        _json.encode(entry.attempts).decode() if entry.attempts else "[]",
-        charge.cost_nanousd,
-        charge.upstream_cost_nanousd,
-    )
 
 
 def credit_row(place: Place, index: int, entry: CreditEntry) -> Row:

@@ -28,7 +28,9 @@ from services.billing.redis_sink import RedisSink
 logger = logging.getLogger(__name__)
 
 _TOUCH_INTERVAL_S = 1.5
+_CATCHING_UP_INTERVAL_S = 0.1  # until `live` is set nothing is granted: whoever is there is to find out at once
 _PROBE_AGE_S_MAX = 3.0
+_PROBES_MAX = 32  # of 3 s while catching up
 _VERIFY_INTERVAL_S = 10.0
 _STOPPED_INTERVAL_S = 1.0  # an operator waits for stopped partitions to run again
 _THROUGH_INTERVAL_S = 600.0
@@ -67,8 +69,9 @@ class Tail:
         self._verified: tuple[int, int] | None = None
         self._verified_at = 0.0
         self._touched_at = 0.0
+        self._interval_s = _CATCHING_UP_INTERVAL_S
         self._through_at = time.monotonic()
-        self._probes: deque[tuple[float, int]] = deque(maxlen=4)
+        self._probes: deque[tuple[float, int]] = deque(maxlen=_PROBES_MAX)
 
     def begin(self, plan: StartPlan, reader_generation: Callable[[], int], is_drained: Callable[[float], bool]) -> None:
         """`is_drained(since)`: everything the broker had at that monotonic time has been posted. Needed by an owner of
@@ -82,7 +85,13 @@ class Tail:
         self._position = plan.start_sequence - 1
         self._verified = None
         self._touched_at = 0.0
+        self._interval_s = _CATCHING_UP_INTERVAL_S
         self._probes.clear()
+
+    @property
+    def interval_s(self) -> float:
+        """How often `keep_live` has something to do."""
+        return self._interval_s
 
     def advance(self, group: Group) -> None:
         """Everything up to the group's last message is in both sinks."""
@@ -107,13 +116,15 @@ class Tail:
         self._verified, self._verified_at = generation, now
 
     async def keep_live(self) -> None:
-        """Every 1.5 s: probe the tail and, if we are there, prove our marks and set `live`. Raises as RedisSink."""
+        """Every `interval_s`: probe the tail; if we are there, prove our marks and set `live`. Raises as RedisSink."""
         now = time.monotonic()
-        if now - self._touched_at < _TOUCH_INTERVAL_S:
+        if now - self._touched_at < self._interval_s:
             return
         self._touched_at = now
-        if self._is_partial and self._probes and self._is_drained(self._probes[-1][0]):
-            self._position = max(self._position, self._probes[-1][1])
+        self._interval_s = _TOUCH_INTERVAL_S
+        if self._is_partial:
+            drained = (seen for at, seen in reversed(self._probes) if self._is_drained(at))
+            self._position = max(self._position, next(drained, 0))
         try:
             last = (await self._ledger.bounds()).last
         except (NatsError, JetStreamError, TimeoutError, OSError) as error:
@@ -125,6 +136,7 @@ class Tail:
         is_live = any(now - at <= _PROBE_AGE_S_MAX and self._position >= seen for at, seen in self._probes)
         self._metrics.is_live.set(is_live)
         if not is_live:
+            self._interval_s = _CATCHING_UP_INTERVAL_S
             return
         if self._position >= last:
             self._metrics.lag_seconds.set(0)

@@ -23,6 +23,7 @@ from services.console.finance.queries import FinanceQueries
 from services.console.http_api import create_app
 from services.console.metrics import ConsoleMetrics
 from services.console.parts import Parts
+from services.console.request_log import RequestLog
 from services.console.settings import ConsoleSettings
 from services.console.statements import Statements
 from services.console.usage_queries import UsageQueries
@@ -70,6 +71,7 @@ def build(settings: ConsoleSettings, *, now_s: Callable[[], int] = lambda: int(t
     parts = Parts(
         backends=backends,
         usage=UsageQueries(clickhouse),
+        requests=RequestLog(clickhouse),
         explanations=Explanations(clickhouse),
         statements=Statements(clickhouse),
         finance=finance,

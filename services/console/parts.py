@@ -14,6 +14,7 @@ from services.console.explanations import Explanations
 from services.console.finance.exports import Exports
 from services.console.finance.liabilities import Liabilities
 from services.console.finance.queries import FinanceQueries
+from services.console.request_log import RequestLog
 from services.console.statements import Statements
 from services.console.usage_queries import UsageQueries
 from services.console.web.queries import PageQueries
@@ -25,6 +26,7 @@ __all__ = ["ADMIN_ROOT", "Parts", "PartsDependency"]
 class Parts:
     backends: Backends
     usage: UsageQueries
+    requests: RequestLog
     explanations: Explanations
     statements: Statements
     finance: FinanceQueries

@@ -11,14 +11,16 @@ from services.console.errors import InvalidRequest
 from services.console.explanations import ExplanationView
 from services.console.pages import Cursor, Limit, decode_cursor, encode_cursor
 from services.console.parts import ADMIN_ROOT, Parts, PartsDependency
+from services.console.request_log import CURSOR_PARTS, Outcome, RequestFilter, RequestsView
 from services.console.times import format_time, parse_past
-from services.console.usage_queries import Grouping, RequestsView, UsageView
+from services.console.usage_queries import Grouping, UsageView
 from services.console.views import ReconcileView, reconcile_view
 
 router = APIRouter(prefix=ADMIN_ROOT, tags=["usage"])
 
 _Account = Annotated[str, Query(min_length=1, max_length=200, description="id or name")]
 _Time = Annotated[str, Query(description="ISO 8601 (UTC unless it says otherwise), or how long ago: 30m, 24h, 7d")]
+_Value = Annotated[str, Query(max_length=200, description="empty: all")]
 _DEFAULT_SINCE = "30d"
 
 
@@ -48,11 +50,29 @@ async def usage(
 
 @router.get("/usage/requests")
 async def usage_requests(
-    parts: PartsDependency, account: _Account, limit: Limit = 20, cursor: Cursor = ""
+    parts: PartsDependency,
+    account: _Account,
+    since: _Time = "",
+    until: _Time = "",
+    request_id: _Value = "",
+    model: _Value = "",
+    key: _Value = "",
+    status: Outcome = "",
+    limit: Limit = 20,
+    cursor: Cursor = "",
 ) -> RequestsView:
-    """An account's latest requests, newest first."""
+    """An account's latest requests, newest first. `status`: `ok` (2xx) or `failed`; empty: all."""
+    now_s = parts.now_s()
+    wanted = RequestFilter(
+        since_s=_past_s("since", since, now_s) if since else 0,
+        until_s=_past_s("until", until, now_s) if until else 0,
+        request_id=request_id,
+        model=model,
+        key=key,
+        status=status,
+    )
     found = await parts.backends.account(account)
-    requests, next_key = await parts.usage.latest(found.id, decode_cursor(cursor, 4), limit)
+    requests, next_key = await parts.requests.page(found.id, wanted, decode_cursor(cursor, CURSOR_PARTS), limit)
     next_cursor = encode_cursor(*next_key) if next_key else None
     return RequestsView(account=found.id, requests=requests, next_cursor=next_cursor)
 

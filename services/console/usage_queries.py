@@ -6,7 +6,6 @@ entries, so that they explain the cost; failed and cancelled attempts are counte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -15,7 +14,6 @@ from lumen.money.amounts import format_usd
 from lumen.platform.clickhouse import ClickHouse
 from services.console.errors import InvalidRequest
 from services.console.rows import Rows
-from services.console.times import format_time_us
 
 Grouping = Literal["model", "key", "day"]
 
@@ -33,7 +31,6 @@ TOKEN_BUCKETS = (
 )
 _COUNTERS = (*(f"{bucket}_tokens" for bucket in TOKEN_BUCKETS), "server_tool_requests")
 _GROUP_BY = {"model": "model", "key": "key_id", "day": "toString(toDate(hour))"}
-_POSITION = "started_at_us, epoch, sequence, `index`"
 # `hour` is in the sorting key, `started_at_us` is the exact bound.
 _WINDOW = (
     "account = {account:String}"
@@ -76,37 +73,6 @@ class UsageView(BaseModel):
     total: UsageCounts
 
 
-class RequestRow(BaseModel):
-    """One entry of the ledger. A count is null where the provider did not report it."""
-
-    request_id: str
-    started_at: str
-    duration_us: int
-    key: str
-    group: str
-    model: str
-    channel: str
-    dialect: str
-    status: int
-    is_stream: bool
-    is_estimated: bool
-    is_billable: bool
-    input_tokens: int | None
-    cache_read_tokens: int | None
-    cache_write_5m_tokens: int | None
-    cache_write_1h_tokens: int | None
-    output_tokens: int | None
-    reasoning_tokens: int | None
-    cost_nanousd: int
-    cost_usd: str
-
-
-class RequestsView(BaseModel):
-    account: str
-    requests: list[RequestRow]  # newest first
-    next_cursor: str | None
-
-
 class UsageQueries:
     """Raises Unavailable while ClickHouse is away."""
 
@@ -129,34 +95,6 @@ class UsageQueries:
             raise InvalidRequest("by", f"more than {ROWS_MAX} rows; ask for a shorter time with `since` and `until`")
         sums = [sum(column) for column in list(zip(*rows, strict=True))[1:]] or [0] * (len(columns) + 1)
         return [UsageRow(value=row[0], **_counts(row[1:])) for row in rows], UsageCounts(**_counts(sums))
-
-    async def latest(
-        self, account: str, before: Sequence[str] | None, limit: int
-    ) -> tuple[list[RequestRow], tuple[str, ...] | None]:
-        """The newest entries of an account, older than the key `before`, at most `limit`; the key to go on behind."""
-        behind = ""
-        if before is not None:
-            if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in before):
-                raise InvalidRequest("cursor", "not a cursor of this list")
-            behind = f" AND ({_POSITION}) < ({', '.join(before)})"  # digits only
-        rows = await self._rows(
-            "SELECT request_id, started_at_us, duration_us, key_id, `group`, model, channel, client_dialect, status,"
-            " is_stream, is_estimated, is_billable, input_tokens, cache_read_tokens, cache_write_5m_tokens,"
-            " cache_write_1h_tokens, output_tokens, reasoning_tokens, cost_nanousd,"
-            f" {_POSITION} FROM usage FINAL WHERE account = {{account:String}}{behind}"
-            " ORDER BY started_at_us DESC, epoch DESC, sequence DESC, `index` DESC LIMIT {limit:UInt32}",
-            {"account": account, "limit": limit + 1},
-        )
-        names = [name for name in RequestRow.model_fields if name != "cost_usd"]
-        listed = [
-            RequestRow(
-                **{**dict(zip(names, row, strict=False)), "started_at": format_time_us(row[1])},
-                cost_usd=format_usd(row[len(names) - 1]),
-            )
-            for row in rows[:limit]
-        ]
-        last = rows[limit - 1][len(names) :] if len(rows) > limit else None
-        return listed, tuple(map(str, last)) if last else None
 
 
 def _counts(figures: Any) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from lumen.platform.addresses import AddressPolicy
 from lumen.platform.grpc import create_channel
 from lumen.platform.lifecycle import Lifecycle
 from lumen.platform.ops_server import EmbeddedServer, OpsServer
+from lumen.platform.tracing import start_tracing
 from protos.auth_pb2_grpc import AuthStub
 from protos.billing_pb2_grpc import AccountQueriesStub
 from protos.router_pb2_grpc import RouterStub
@@ -63,6 +66,7 @@ from services.edge.settings import EdgeSettings
 from services.edge.watches import AuthWatch, RouterWatch
 
 if TYPE_CHECKING:
+    from lumen.platform.tracing.otel import Tracing
     from protos.auth_pb2_grpc import AuthAsyncStub
     from protos.billing_pb2_grpc import AccountQueriesAsyncStub
     from protos.router_pb2_grpc import RouterAsyncStub
@@ -98,8 +102,17 @@ def build(
     auth: AuthAsyncStub,
     router: RouterAsyncStub,
     account_queries: AccountQueriesAsyncStub | None = None,
+    tracing: Tracing | None = None,
 ) -> Edge:
     registry = CollectorRegistry()
+    new_endpoint: Callable[..., ModelEndpoint] = ModelEndpoint
+    new_attempts, new_recording = Attempts, Recording
+    if tracing is not None:
+        from services.edge.tracing import TracedAttempts, TracedModelEndpoint, TracedRecording
+
+        tracing.register(registry)
+        new_endpoint = partial(TracedModelEndpoint, tracing, settings.tracing_to_providers)
+        new_attempts, new_recording = TracedAttempts, TracedRecording
     metrics = EdgeMetrics(registry)
     metering_metrics = MeteringMetrics(registry)
     is_cached = settings.cache == "on"
@@ -143,7 +156,7 @@ def build(
     admission = Admission(keys, tables, BadKeys(settings.bad_keys_per_minute, registry))
     addresses = ClientAddresses(settings.trusted_proxies)
     keepalives = Keepalives(settings.keepalive_interval_s, metrics)
-    recording = Recording(metering, channel_limits, identity.boot, metrics, record_s_max=settings.record_s_max)
+    recording = new_recording(metering, channel_limits, identity.boot, metrics, record_s_max=settings.record_s_max)
     guard = RequestGuard(metrics, settings.requests_in_flight_max)
     metrics.in_flight.set_function(lambda: guard.in_flight)
     routing_metrics = RoutingMetrics(registry)
@@ -157,7 +170,7 @@ def build(
     selector = Selector(workers, health, routing_metrics, Random())
     prober = Prober(workers, health, limits, routing_metrics, Random())
     sharing = VerdictSharing(router, identity.worker_id, health, renewal_s=settings.verdict_renewal_s)
-    attempts = Attempts(
+    attempts = new_attempts(
         workers,
         Departures(metrics, drain_s_max=settings.drain_disconnected_s_max, drain_max=settings.drain_disconnected_max),
         metrics,
@@ -170,7 +183,7 @@ def build(
     )
     return Edge(
         app=EdgeApp(
-            ModelEndpoint(
+            new_endpoint(
                 guard,
                 admission,
                 limiter,
@@ -250,10 +263,12 @@ def create_server(app: EdgeApp, settings: EdgeSettings, metrics: EdgeMetrics) ->
     )
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, is_port_shared: bool = False) -> socket.socket:
     """Raises RuntimeError naming the address when it is taken."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if is_port_shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError as error:
@@ -265,12 +280,13 @@ def listen(host: str, port: int) -> socket.socket:
 async def serve(settings: EdgeSettings, lifecycle: Lifecycle) -> None:
     """Run until the lifecycle stops; then finish the open requests, flush usage and give the leases back."""
     identity = WorkerIdentity.acquire(settings.state_dir)
-    listener = listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port, is_port_shared=settings.is_port_shared)
     nc = await ledger_client.connect(settings.nats_url, name=identity.worker_id)
     auth_channel, router_channel = create_channel(settings.auth_address), create_channel(settings.router_address)
     queries_channel = create_channel(settings.billing_queries_address) if settings.billing_queries_address else None
     queries: AccountQueriesAsyncStub | None = AccountQueriesStub(queries_channel) if queries_channel else None
-    edge = build(settings, identity, nc, AuthStub(auth_channel), RouterStub(router_channel), queries)
+    tracing = start_tracing("edge", settings, trust_clients=settings.tracing_trust_clients)
+    edge = build(settings, identity, nc, AuthStub(auth_channel), RouterStub(router_channel), queries, tracing)
     edge.tables.load_disk_copy()
     ops = OpsServer(
         edge.registry,
@@ -282,6 +298,7 @@ async def serve(settings: EdgeSettings, lifecycle: Lifecycle) -> None:
         },
         settings.ops_host,
         settings.ops_port,
+        listener=None if settings.ops_fd is None else socket.socket(fileno=settings.ops_fd),
     )
     await ops.start()
     server = create_server(edge.app, settings, edge.metrics)
@@ -310,3 +327,5 @@ async def serve(settings: EdgeSettings, lifecycle: Lifecycle) -> None:
             await queries_channel.close(None)
         await platform_nats.close(nc)
         identity.close()
+        if tracing is not None:
+            tracing.close()

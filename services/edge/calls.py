@@ -43,6 +43,7 @@ class Call:
     attempts: list[Attempt] = field(default_factory=list)
     ttft_us: int = 0
     served_headers: Headers = field(default_factory=list)  # of an answer by another model than asked for
+    traceparent: str = ""  # of a request whose trace is sampled
 
     def elapsed_us(self) -> int:
         return int((time.monotonic() - self.started_at) * 1_000_000)
@@ -85,4 +86,5 @@ class Call:
             key_has_spend_limit=key.spend_limit_nanousd > 0,
             modifiers=dict(self.modifiers),
             attempts=self.attempts,
+            traceparent=self.traceparent,
         )

@@ -17,6 +17,9 @@ class EdgeSettings(ServiceSettings):
 
     host: str = "127.0.0.1"
     port: int = 7080
+    workers: int = Field(default=1, ge=1, le=64, description="processes that share the port; above 1: with a parent")
+    is_port_shared: bool = Field(default=False, description="listen with SO_REUSEPORT; the parent sets it")
+    ops_fd: int | None = Field(default=None, description="a listening socket instead of ops_port; the parent sets it")
     state_dir: Path = Field(default=Path(".lumen/edge"), description="worker id, spool, last route table")
     has_spool: bool = Field(default=True, description="False when state_dir is not on a persistent volume: 503 instead")
     spool_bytes_max: int = 1024**3
@@ -58,6 +61,8 @@ class EdgeSettings(ServiceSettings):
     cors_origins: str = Field(default="", description="origins whose pages may call, comma-separated: the console's")
     account_query_timeout_s: float = Field(default=10.0, description="of /v1/balance and /v1/usage")
     shutdown_drain_s_max: float = Field(default=3600.0, description="open streams may take this long after SIGTERM")
+    tracing_trust_clients: bool = Field(default=False, description='a client\'s "sampled" counts, not only the ratio')
+    tracing_to_providers: bool = Field(default=False, description="providers are sent a traceparent, too")
     bad_keys_per_minute: int = Field(
         default=60, ge=0, description="unknown keys per client address (IPv6: /64), then 429; 0: no limit"
     )

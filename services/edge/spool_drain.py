@@ -1,7 +1,8 @@
 """`python -m services.edge.spool_drain`: publishes what an edge that is gone had spooled, then exits.
 
-For a state directory that was left behind by a scale-in. It is the edge's own outbox without clients, leases or
-providers; the directory's lock keeps it off one that is in use. Exit code 0: everything is in the ledger.
+For a state directory that was left behind by a scale-in, with those of the workers below it. It is the edge's own
+outbox without clients, leases or providers; the directory's lock keeps it off one that is in use.
+Exit code 0: everything is in the ledger.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from services.edge.metering import ledger_client
 from services.edge.metering.identity import WorkerIdentity
 from services.edge.metering.metrics import MeteringMetrics
 from services.edge.metering.outbox import Outbox
+from services.edge.worker_directories import left_behind
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +68,8 @@ def main() -> int:
     configure_logging("edge-spool-drain", settings.log_level)
 
     async def work(lifecycle: Lifecycle) -> None:
-        await drain(settings, lifecycle)
+        for directory in [settings.state_dir, *left_behind(settings.state_dir, 1)]:
+            await drain(settings.model_copy(update={"state_dir": directory}), lifecycle)
 
     return run(work)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import grpc.aio
 from nats.aio.client import Client
@@ -12,6 +13,7 @@ from lumen.platform import nats as platform_nats
 from lumen.platform.grpc import bind, create_server
 from lumen.platform.lifecycle import Lifecycle
 from lumen.platform.ops_server import OpsServer
+from lumen.platform.tracing import start_tracing
 from protos import router_pb2_grpc
 from services.router.catalog_store import CatalogStore
 from services.router.channel_reports import ChannelReports
@@ -21,6 +23,9 @@ from services.router.grpc_api import RouterAdmin, RouterApi
 from services.router.metrics import RouterMetrics
 from services.router.settings import RouterSettings
 from services.router.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from lumen.platform.tracing.otel import Tracing
 
 _STOP_GRACE_S = 2.0
 
@@ -37,7 +42,7 @@ class Router:
     registry: CollectorRegistry
 
 
-def build(settings: RouterSettings, nc: Client) -> Router:
+def build(settings: RouterSettings, nc: Client, tracing: Tracing | None = None) -> Router:
     registry = CollectorRegistry()
     metrics = RouterMetrics(registry)
     store = CatalogStore(nc, metrics, kv_replicas=settings.kv_replicas)
@@ -47,7 +52,9 @@ def build(settings: RouterSettings, nc: Client) -> Router:
     explanations = Explanations()
     api = RouterApi(store, reports, verdicts, explanations, metrics, heartbeat_s=settings.heartbeat_s)
     admin = RouterAdmin(store, reports, verdicts, explanations, metrics)
-    server = create_server(GRPC_CODES)
+    if tracing is not None:
+        tracing.register(registry)
+    server = create_server(GRPC_CODES, [tracing.interceptor()] if tracing is not None else [])
     router_pb2_grpc.add_RouterServicer_to_server(api, server)
     router_pb2_grpc.add_RouterAdminServicer_to_server(admin, server)
     return Router(store, verdicts, api, admin, server, registry)
@@ -58,7 +65,8 @@ async def serve(settings: RouterSettings, lifecycle: Lifecycle) -> None:
     nc = await platform_nats.connect(
         settings.nats_url, name="lumen-router", connect_timeout_s=settings.start_wait_s_max
     )
-    router = build(settings, nc)
+    tracing = start_tracing("router", settings)
+    router = build(settings, nc, tracing)
     bind(router.server, settings.host, settings.port)
     ops = OpsServer(router.registry, {"catalog": router.store.problem}, settings.ops_host, settings.ops_port)
     await ops.start()
@@ -73,3 +81,5 @@ async def serve(settings: RouterSettings, lifecycle: Lifecycle) -> None:
         await ops.stop()
         await lifecycle.cancel_tasks()
         await platform_nats.close(nc)
+        if tracing is not None:
+            tracing.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -211,3 +212,70 @@ def test_finance_sees_margin_and_any_accounts_statement(open_console: OpenConsol
     console.shot("journey-finance")
     console.go(f"/finance/accounts/{people.customer.account}/statement")
     assert "Closing balance" in console.text()
+
+
+def test_finance_narrows_down_compares_and_sees_what_is_owed(
+    open_console: OpenConsole, stack: Stack, people: People
+) -> None:
+    console = open_console("finance")
+    name = stack.admin("GET", f"/accounts/{people.customer.account}")["name"]
+    until(lambda: console.go("/finance") and console.row("gpt-5.5").count() == 1, "rollups are there")
+    console.page.get_by_label("By", exact=True).select_option("provider")
+    expect(console.row("127.0.0.1").first).to_be_visible()
+    console.page.get_by_label("By", exact=True).select_option("account")
+    expect(console.row(name).first).to_be_visible()
+    console.page.get_by_label("Per", exact=True).select_option("month")
+    expect(console.page.get_by_role("img")).to_have_attribute("aria-label", re.compile("Revenue per month"))
+    console.page.locator(f"tbody a[href*='{people.customer.account}']").first.click()
+    expect(console.page.locator("main p a.tag")).to_contain_text("account")
+    revenue = console.page.locator(".big-figure data").first.get_attribute("value")
+    console.shot("journey-finance-narrowed")
+    console.follow("Top movers")
+    console.row(name).wait_for()
+    assert revenue in [each.get_attribute("value") for each in console.row(name).locator("data").all()]
+    console.follow("Liabilities")
+    owed = console.row(people.customer.account).locator("data").first.get_attribute("title")
+    assert owed is not None
+    assert owed.endswith(" USD")
+    console.follow("Reconciliation")
+    console.press("Prove it now")
+    expect(console.page.get_by_role("status").first).to_contain_text("The books agree.")
+    expect(console.page.locator("tbody .tag.bad")).to_have_count(0)
+
+
+def test_finance_exports_with_progress_and_can_stop(open_console: OpenConsole, people: People) -> None:
+    console = open_console("finance")
+    until(lambda: console.go("/finance") and console.row("gpt-5.5").count() == 1, "rollups are there")
+    console.follow("Exports")
+    console.follow("this month")
+    console.fill("Account (name or id; empty: all)", people.customer.account)
+    with console.page.expect_download() as started:
+        console.press("Export")
+    expect(console.page.locator("#x-state")).to_contain_text("is whole and saved")
+    saved = started.value.path().read_text().splitlines()
+    assert {line.split(",")[1].strip('"') for line in saved[1:]} >= set(people.request_ids)
+    expect(console.page.locator("#x-figures")).to_contain_text(f"{len(saved) - 1} rows")
+    console.shot("journey-finance-exported")
+
+    console.page.get_by_label("Format").select_option("parquet")
+    console.page.get_by_text("FOCUS 1.2").click()
+    with console.page.expect_download() as started:
+        console.press("Export")
+    assert started.value.path().read_bytes()[:4] == b"PAR1"
+    assert started.value.suggested_filename.startswith("lumen-focus-")
+
+    console.fill("Account (name or id; empty: all)", "nobody at all")
+    console.press("Export")
+    expect(console.page.locator("#x-state")).to_contain_text("There is no such account.")
+
+    # an export that does not end by itself: its answer is held back
+    console.page.route("**/finance/exports/download*", lambda route: None)
+    console.press("Export")
+    expect(console.page.locator("#x-state")).to_contain_text("under way")
+    console.press("Stop")
+    expect(console.page.locator("#x-state")).to_contain_text("Stopped")
+    expect(console.page.get_by_role("button", name="Export", exact=True)).to_be_enabled()
+    console.page.unroute_all(behavior="ignoreErrors")
+    with console.page.expect_download():
+        console.fill("Account (name or id; empty: all)", people.customer.account)
+        console.press("Leave it to the browser's downloads")

@@ -27,7 +27,10 @@ PAGES = {
         *("/operator/channels", "/operator/catalog", "/operator/catalog/{revision}", "/operator/catalog/edit"),
         *("/operator/groups", "/operator/dead-letters", "/operator/audit"),
     ),
-    "finance": ("/finance", "/finance/accounts", "/finance/accounts/{account}/statement"),
+    "finance": (
+        *("/finance", "/finance/movers", "/finance/liabilities", "/finance/exports", "/finance/reconciliation"),
+        *("/finance/reconciliation?run=yes", "/finance/accounts", "/finance/accounts/{account}/statement"),
+    ),
 }
 DESK: ViewportSize = {"width": 1280, "height": 860}
 PHONE: ViewportSize = {"width": 390, "height": 844}
@@ -56,6 +59,7 @@ def test_every_page_is_accessible_and_fits(
         console.page.set_viewport_size(size)
         if console.overflows():
             findings.append(f"wider than {size['width']} pixels")
+    console.shot(f"{name}-phone")
     assert findings == []
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
-from deploy.local.children import die_with_parent
 from deploy.local.layout import Layout
 from deploy.local.stack import stack_environment
+from lumen.platform.children import die_with_parent
 from tests.chaos.faults import is_ready
 from tests.fixtures.engines import free_port
 from tests.fixtures.stack import Stack, until

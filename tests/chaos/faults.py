@@ -19,8 +19,8 @@ import httpx
 import psutil
 import redis
 
-from deploy.local.children import die_with_parent, signal_group
 from deploy.local.layout import Layout
+from lumen.platform.children import die_with_parent, signal_group
 from tests.fixtures.engines import free_port
 from tests.fixtures.stack import Stack, until
 

@@ -23,7 +23,7 @@ class Load:
     """Runs in a thread of its own, so that the test can drive the stack meanwhile."""
 
     def __init__(self, base_url: str, key: str, *, connections: int = 8, seed: int = 1) -> None:
-        self._prices = dict(_priced_calls(random.Random(seed)))
+        self._prices = dict(priced_calls(random.Random(seed)))
         self._calls = Calls(*self._prices)
         self._outcomes: list[Outcome] = []
         self.ended = 0
@@ -74,7 +74,7 @@ class Load:
         )
 
 
-def _priced_calls(numbers: random.Random) -> list[tuple[Call, int]]:
+def priced_calls(numbers: random.Random) -> list[tuple[Call, int]]:
     calls = []
     for index in range(_DIFFERENT_CALLS):
         tokens = numbers.randrange(1, 30)

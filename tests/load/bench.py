@@ -19,10 +19,11 @@ from lumen.protocols.dialects import Dialect
 from tests.fixtures.stack import CommandFailed
 from tests.load import translation_cost
 from tests.load.calls import make_call, stream_of_frames
-from tests.load.clients import Target
+from tests.load.clients import Target, run
 from tests.load.latency import Latency, measure_latency
 from tests.load.local_stack import SIMULATOR, LocalStack, LoneSimulator, StackFailed
 from tests.load.machine import is_busy, machine_facts
+from tests.load.many_keys import make_keys
 from tests.load.nginx import STREAM_PREFIX, Nginx, NginxError
 from tests.load.processes import ProcessGone, ProcessGroup
 from tests.load.report import Report
@@ -39,8 +40,19 @@ _DIALECTS = {
     "messages": Dialect.ANTHROPIC_MESSAGES,
     "responses": Dialect.OPENAI_RESPONSES,
 }
-_CASES = tuple(f"{dialect}-{kind}" for dialect in _DIALECTS for kind in ("single", "stream"))
-_CASES_DEFAULT = "chat-single,chat-stream"
+_MANY_CONNECTIONS = 512
+_LARGE_BODY_BYTES = 1024 * 1024
+# Edge's CPU in nginx's, at most.
+_GOALS = {"single": 4.5, "stream": 2.0, "translated": 4.5}
+_TRANSLATED_MODEL = "claude-opus-4-8"  # the demo catalog's channel for it speaks only Anthropic's dialect
+CASES = (
+    *(f"{dialect}-{kind}" for dialect in _DIALECTS for kind in ("single", "stream")),
+    "translated-stream",  # a chat client, an Anthropic upstream
+    "many-connections",  # chat-single at 512
+    "large-body",  # chat-single with a prompt of 1 MB
+    "many-keys",  # chat-single with --keys keys, each of an account of its own
+)
+_CASES_DEFAULT = "chat-single,chat-stream,translated-stream,many-connections,large-body"
 _FAILURES = (CommandFailed, LoadFailed, LocalStackError, NginxError, ProcessGone, StackFailed, ToolMissing)
 
 
@@ -58,8 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             shutil.rmtree(directory, ignore_errors=True)
     print(f"\n{report.text()}")
-    if options.json is not None:
-        report.store(options.json)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    report.store(options.json)
     return 1 if report.reconcile.startswith("FAILED") else 0
 
 
@@ -80,8 +92,12 @@ def _run(options: argparse.Namespace, directory: Path) -> Report:
         servers = [_nginx_server(nginx)]
         if stack is not None:
             servers.append(_edge_server(stack))
+        keys: list[str] = []
+        if stack is not None and "many-keys" in options.cases:
+            _say(f"making {options.keys} accounts with a key each")
+            keys = run(make_keys(stack.env["LUMEN_ADMIN_URL"], stack.env["LUMEN_ADMIN_TOKEN"], options.keys))
         bench = Bench(servers, tools.wrk, _new(directory, "wrk"), rounds=options.rounds, round_s=options.seconds)
-        return _measure(options, facts, bench, servers, stack, f"http://127.0.0.1:{port}")
+        return _measure(options, facts, bench, servers, stack, f"http://127.0.0.1:{port}", keys)
 
 
 def _measure(
@@ -91,12 +107,14 @@ def _measure(
     servers: Sequence[Server],
     stack: LocalStack | None,
     simulator_url: str,
+    keys: Sequence[str],
 ) -> Report:
     edge = servers[-1]
     memory_mb = {"at idle": edge.rss_mb()} if edge.is_edge else {}
     latency = _latency(servers, simulator_url, options.latency_requests) if options.latency_requests else {}
     before = stack.lease_counts() if stack is not None else None
-    results = [_measure_case(bench, case) for case in _cases(options)]
+    connections = {"connections": options.connections, "stream_connections": options.stream_connections}
+    results = [_measure_case(bench, make_case(name, keys=keys, **connections)) for name in options.cases]
     leases = stack.lease_counts().since(before) if stack is not None and before is not None else None
     if edge.is_edge:
         memory_mb["after the load"] = edge.rss_mb()
@@ -142,16 +160,33 @@ def _edge_server(stack: LocalStack) -> Server:
     )
 
 
-def _cases(options: argparse.Namespace) -> list[Case]:
-    cases = []
-    for name in _CASES if options.cases == "all" else options.cases.split(","):
-        dialect, _, kind = name.partition("-")
-        if kind == "stream":
-            call = stream_of_frames(_DIALECTS[dialect], _FRAMES, _FRAME_DELAY_MS)
-            cases.append(Case(name, call, options.stream_connections, _FRAMES))
-        else:
-            cases.append(Case(name, make_call(_DIALECTS[dialect], is_stream=False), options.connections))
-    return cases
+def parse_cases(text: str) -> Sequence[str]:
+    """Raises ValueError for an unknown one."""
+    names: Sequence[str] = CASES if text == "all" else text.split(",")
+    if unknown := set(names) - set(CASES):
+        raise ValueError(f"unknown cases: {', '.join(sorted(unknown))}")
+    return names
+
+
+def make_case(name: str, *, connections: int = 16, stream_connections: int = 16, keys: Sequence[str] = ()) -> Case:
+    """One of CASES."""
+    single = make_call(is_stream=False)
+    if name == "translated-stream":
+        chat = stream_of_frames(Dialect.OPENAI_CHAT, _FRAMES, _FRAME_DELAY_MS, model=_TRANSLATED_MODEL)
+        plain = stream_of_frames(Dialect.ANTHROPIC_MESSAGES, _FRAMES, _FRAME_DELAY_MS, model=_TRANSLATED_MODEL)
+        return Case(name, chat, stream_connections, _FRAMES, plain, goal=_GOALS["translated"])
+    if name == "many-connections":
+        return Case(name, single, _MANY_CONNECTIONS)
+    if name == "large-body":
+        return Case(name, make_call(is_stream=False, text="lighthouse " * (_LARGE_BODY_BYTES // 11)), connections)
+    if name == "many-keys":
+        return Case(name, single, connections, keys=keys)
+    dialect, _, kind = name.partition("-")
+    if kind == "stream":
+        call = stream_of_frames(_DIALECTS[dialect], _FRAMES, _FRAME_DELAY_MS)
+        return Case(name, call, stream_connections, _FRAMES, goal=_GOALS["stream"])
+    call = make_call(_DIALECTS[dialect], is_stream=False)
+    return Case(name, call, connections, goal=_GOALS["single"])
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -162,10 +197,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--connections", type=_at_least(1), default=16, help="for single responses [16]")
     parser.add_argument("--stream-connections", type=_at_least(1), default=16, help="for streams [16]")
     parser.add_argument("--latency-requests", type=int, default=None, help="per target, 0: none [400]")
+    parser.add_argument("--cases", default=_CASES_DEFAULT, help=f"all, or some of {','.join(CASES)} [{_CASES_DEFAULT}]")
     parser.add_argument(
-        "--cases", default=_CASES_DEFAULT, help=f"all, or some of {','.join(_CASES)} [{_CASES_DEFAULT}]"
+        "--json",
+        type=Path,
+        default=Path("artifacts/bench.json"),
+        metavar="FILE",
+        help="everything measured [%(default)s]",
     )
-    parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="write everything measured")
+    parser.add_argument("--keys", type=_at_least(2), default=10_000, help="of the case many-keys [10000]")
     parser.add_argument("--nginx-only", action="store_true", help="without Lumen: the machine's yardstick alone")
     parser.add_argument("--keep", action="store_true", help="keep the stack's state and logs")
     options = parser.parse_args(arguments)
@@ -174,8 +214,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     for name, value in (quick if options.quick else defaults).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
-    if unknown := set(options.cases.split(",")) - {*_CASES, "all"}:
-        parser.error(f"unknown cases: {', '.join(sorted(unknown))}")
+    try:
+        options.cases = parse_cases(options.cases)
+    except ValueError as error:
+        parser.error(str(error))
     return options
 
 

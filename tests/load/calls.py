@@ -63,7 +63,8 @@ def make_call(
     model: str = DEFAULT_MODEL,
     text: str = "Tell me how lighthouses work.",
 ) -> Call:
-    """`script` as in the simulator's README, for example `tokens=20 delay_ms=5`."""
+    """`script` as in the simulator's README, for example `tokens=20 delay_ms=5`. The body is compact JSON, as httpx
+    and so the vendors' Python SDKs write it."""
     prompt = f"{text} [[sim {script}]]" if script else text
     body: dict[str, object] = {"model": model, "stream": is_stream}
     if dialect is Dialect.OPENAI_RESPONSES:
@@ -72,10 +73,10 @@ def make_call(
         body |= {"messages": [{"role": "user", "content": prompt}], "max_tokens": _OUTPUT_TOKENS_MAX}
     if dialect is Dialect.OPENAI_CHAT and is_stream:
         body["stream_options"] = {"include_usage": True}
-    return Call(dialect, is_stream, json.dumps(body).encode())
+    return Call(dialect, is_stream, json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode())
 
 
-def stream_of_frames(dialect: Dialect, frames: int, delay_ms: float) -> Call:
+def stream_of_frames(dialect: Dialect, frames: int, delay_ms: float, *, model: str = DEFAULT_MODEL) -> Call:
     """A stream of exactly so many frames, `delay_ms` apart."""
     tokens = frames - _FRAMES_AROUND_TOKENS[dialect]
-    return make_call(dialect, is_stream=True, script=f"tokens={tokens} delay_ms={delay_ms:g}")
+    return make_call(dialect, is_stream=True, script=f"tokens={tokens} delay_ms={delay_ms:g}", model=model)

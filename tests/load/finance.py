@@ -2,8 +2,9 @@
 
 `python -m tests.load.finance [--rows 5000000] [--json FILE]`. A control plane of its own on real engines; rows go
 straight into ClickHouse, as billing would have written them (a quarter of a year, few accounts with most of the use),
-with rollups as billing computes them. Each question is asked of the console over HTTP, five times; the slowest counts.
-Each export is read to its end and thrown away while the resident memory of console and ClickHouse is sampled.
+with rollups as billing computes them. Each question is asked of the console over HTTP, five times; the slowest counts:
+the admin API's, then whole pages as people of each role see them. Each export is read to its end and thrown away while
+the resident memory of console and ClickHouse is sampled.
 """
 
 from __future__ import annotations
@@ -17,17 +18,21 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 
+from tests.integration.console.people import Person
 from tests.integration.console.stack import Stack, running_stack
 from tests.load.finance_rows import ACCOUNTS, CATALOG, CREDITS, DAY_AFTER, DAYS, FIRST_DAY, ROLLUP_DAYS, ROLLUPS, ROWS
 
 GOAL_S = 1.0
 _ASKED_TIMES = 5
+_KEYS = 200  # as many as an operator's list shows
+_MONTH = f"{DAYS[45]:%Y-%m}"  # a whole one
 _PART_ROWS = 250_000
 _WINDOW = {"since": FIRST_DAY, "until": DAY_AFTER}
 _SAMPLE_S = 0.02
@@ -73,13 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         accounts = prepare(stack, client, options.rows)
         answered = [ask(client, asked) for asked in questions(accounts[0])]
-        print_table(
-            ("QUESTION", "MEDIAN S", "SLOWEST S", f"UNDER {GOAL_S:.0f} S"),
-            [
-                (each.name, f"{each.median_s:.3f}", f"{each.slowest_s:.3f}", "yes" if each.slowest_s < GOAL_S else "NO")
-                for each in answered
-            ],
-        )
+        print_answered("QUESTION", answered)
+        viewed: list[Answered] = []
+        for role, pages in pages_of(accounts[0]).items():
+            person = Person(stack, role, accounts[0] if role == "member" else "")
+            viewed += [ask(person.client, page) for page in pages]
+            person.client.close()
+        print()
+        print_answered("PAGE", viewed)
         exported: list[Exported] = []
         for name in ("usage", "focus"):
             as_csv = export(stack, client, name, "csv")
@@ -98,9 +104,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ],
     )
     if options.json is not None:
-        document = {"questions": list(map(asdict, answered)), "exports": list(map(asdict, exported))}
+        document = {
+            "questions": list(map(asdict, answered)),
+            "pages": list(map(asdict, viewed)),
+            "exports": list(map(asdict, exported)),
+        }
         options.json.write_text(json.dumps(document, indent=2))
-    return 0 if all(each.slowest_s < GOAL_S for each in answered) else 1
+    return 0 if all(each.slowest_s < GOAL_S for each in answered + viewed) else 1
 
 
 def prepare(stack: Stack, client: httpx.Client, rows: int) -> list[str]:
@@ -110,6 +120,8 @@ def prepare(stack: Stack, client: httpx.Client, rows: int) -> list[str]:
         str(client.post("/admin/v1/accounts", json={"name": f"customer-{n}"}).raise_for_status().json()["id"])
         for n in range(ACCOUNTS)
     ]
+    for account in accounts[:_KEYS]:
+        client.post("/admin/v1/keys", json={"account": account, "group": "default"}).raise_for_status()
     listed = f"[{','.join(repr(account) for account in accounts)}]"
     started = time.monotonic()
     for first in range(0, rows, _PART_ROWS):
@@ -118,7 +130,7 @@ def prepare(stack: Stack, client: httpx.Client, rows: int) -> list[str]:
     for day in DAYS[::ROLLUP_DAYS]:
         run(stack, ROLLUPS, first=str(day))
     for table in ("usage", "usage_hourly"):  # as `min_age_to_force_merge_seconds` leaves the months that are over
-        for month in ("202607", "202608"):
+        for month in sorted({f"{day:%Y%m}" for day in DAYS} - {f"{DAYS[-1] + timedelta(days=1):%Y%m}"}):
             run(stack, f"OPTIMIZE TABLE {table} PARTITION {month} FINAL")
     run(stack, CREDITS, accounts=listed)
     counts = run(stack, "SELECT (SELECT count() FROM usage), (SELECT count() FROM usage_hourly)").split()
@@ -146,7 +158,7 @@ def questions(busiest: str) -> list[Asked]:
         for period in ("day", "month")
         for by in ("model", "provider", "channel", "group", "account", "key")
     ]
-    half = {"since": "2026-08-15", "until": DAY_AFTER}
+    half = {"since": str(DAYS[45]), "until": DAY_AFTER}
     measures = {"account": "revenue", "key": "revenue", "channel": "margin", "model": "upstream_cost"}
     asked += [
         Asked(f"movers of {measure} by {by}", movers, {**half, "by": by, "measure": measure})
@@ -155,13 +167,47 @@ def questions(busiest: str) -> list[Asked]:
     asked += [
         Asked("margins of the busiest account", margins, {**_WINDOW, "account": busiest, "by": "model"}),
         Asked("liabilities", f"{finance}/liabilities", {}),
-        Asked("liabilities at a month's end", f"{finance}/liabilities", {"at": "2026-09-01"}),
+        Asked("liabilities at a month's end", f"{finance}/liabilities", {"at": f"{DAYS[-1].replace(day=1)}"}),
         Asked("usage of the busiest account by model", "/admin/v1/usage", {"account": busiest, "since": FIRST_DAY}),
         Asked("its usage by day", "/admin/v1/usage", {"account": busiest, "since": FIRST_DAY, "by": "day"}),
         Asked("its latest requests", "/admin/v1/usage/requests", {"account": busiest, "limit": "100"}),
-        Asked("its statement", f"/admin/v1/accounts/{busiest}/statement", {"month": "2026-08"}),
+        Asked("its statement", f"/admin/v1/accounts/{busiest}/statement", {"month": _MONTH}),
     ]
     return asked
+
+
+def pages_of(busiest: str) -> dict[str, list[Asked]]:
+    """By role."""
+    span = {"since": FIRST_DAY, "to": str(DAYS[-1])}
+    finance = [
+        Asked(f"finance: revenue per {per} by {by}", "/finance", {**span, "per": per, "by": by})
+        for per in ("day", "month")
+        for by in ("model", "provider", "channel", "group", "account", "key")
+    ]
+    finance += [
+        Asked("finance: revenue of one account by key", "/finance", {**span, "account": busiest, "by": "key"}),
+        Asked("finance: movers by key", "/finance/movers", {"range": "30", "by": "key", "measure": "margin"}),
+        Asked("finance: movers by account", "/finance/movers", {"range": "30", "by": "account"}),
+        Asked("finance: liabilities", "/finance/liabilities", {}),
+        Asked("finance: liabilities at a month's end", "/finance/liabilities", {"at": f"{DAYS[-1].replace(day=1)}"}),
+        Asked("finance: exports", "/finance/exports", {}),
+        Asked("finance: a statement", f"/finance/accounts/{busiest}/statement", {"month": _MONTH}),
+    ]
+    member = [
+        Asked("member: overview", "/overview", {}),
+        Asked("member: usage, 90 days by key", "/usage", {"days": "90", "by": "key", "measure": "tokens"}),
+        Asked("member: requests, 90 days", "/requests", {"days": "90"}),
+        Asked("member: failed requests, 90 days", "/requests", {"days": "90", "status": "failed"}),
+        Asked("member: keys", "/keys", {}),
+        Asked("member: statement", "/statements", {"month": _MONTH}),
+    ]
+    operator = [
+        Asked("operator: keys", "/operator/keys", {}),
+        Asked("operator: accounts", "/operator/accounts", {}),
+        Asked("operator: the busiest account", f"/operator/accounts/{busiest}", {}),
+        Asked("operator: channels, 7 days", "/operator/channels", {"hours": "168"}),
+    ]
+    return {"finance": finance, "member": member, "operator": operator}
 
 
 def ask(client: httpx.Client, asked: Asked) -> Answered:
@@ -221,6 +267,16 @@ def sampled(processes: Mapping[str, psutil.Process]) -> Iterator[Mapping[str, fl
 
 def _rss_mb(process: psutil.Process) -> float:
     return float(process.memory_info().rss) / 1e6
+
+
+def print_answered(heading: str, answered: Sequence[Answered]) -> None:
+    print_table(
+        (heading, "MEDIAN S", "SLOWEST S", f"UNDER {GOAL_S:.0f} S"),
+        [
+            (each.name, f"{each.median_s:.3f}", f"{each.slowest_s:.3f}", "yes" if each.slowest_s < GOAL_S else "NO")
+            for each in answered
+        ],
+    )
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

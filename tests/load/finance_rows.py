@@ -1,25 +1,33 @@
-"""The rows of `tests.load.finance`: usage, rollups and credits as billing writes them, the same in every run."""
+"""The rows of `tests.load.finance`: usage, rollups and credits as billing writes them, the same in every run but for
+the days, which are the 90 before today, so that pages of the last days have rows too."""
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from lumen.money.usage import COUNT_COLUMNS
 from services.billing.rollups import MONEY_COLUMNS
 
 ACCOUNTS = 500
-DAYS = [date(2026, 7, 1) + timedelta(days=day) for day in range(90)]
+_TODAY = datetime.now(UTC).date()
+DAYS: list[date] = [_TODAY - timedelta(days=day) for day in range(90, 0, -1)]
 FIRST_DAY, DAY_AFTER = str(DAYS[0]), str(DAYS[-1] + timedelta(days=1))
 
 _CHANNELS = "\n".join(
     f'  - {{name: channel-{n}, dialects: {{openai_chat: "https://api.provider-{n}.example/v1"}}, secret: "env:K",'
-    " models: {m: m-1}}"
+    f" models: {{{', '.join(f'model-{model}: up-{model}' for model in range(12))}}}}}"
     for n in range(8)
+)
+_MODELS = "\n".join(
+    f"  - {{code: model-{n}, name: M{n}, vendor: v, max_output_tokens: 1000,"
+    f' price: {{input: "{n + 1}.5", output: "25", cache_read: "0.3"}},'
+    ' tiers: [{above_prompt_tokens: 9000, price: {output: "40"}}]}'
+    for n in range(12)
 )
 CATALOG = f"""
 models:
-  - {{code: m, name: M, vendor: v, max_output_tokens: 1000, price: {{input: "5", output: "25"}}}}
-groups: [{{name: default}}]
+{_MODELS}
+groups: [{{name: default}}, {{name: pro}}, {{name: team}}]
 channels:
 {_CHANNELS}
 """
@@ -35,14 +43,15 @@ _DRAWS = {
     "key": "concat('key_', owner, '_', toString(b % 4))",
     "model_number": "if(b % 7 = 0, c, cityHash64(key)) % 12",
     "second": "if(c % 8 = 0, c % 86400, 28800 + c % 36000)",
+    "at_us": f"{_FIRST_US} + (a % {len(DAYS)}) * 86400000000 + second * 1000000 + b % 1000000",
     "billable": "b % 50 != 0",
     "cost": "200 + c % 3000",
 }
 _COLUMNS = {
     "`partition`": "CRC32(owner) % 64",
     "epoch": "1",
-    "sequence": "number + 1",
-    "`index`": "0",
+    "sequence": f"intDiv(at_us - {_FIRST_US}, 1000000) + 1",  # the ledger's order is that of time
+    "`index`": "number",
     "producer": "'edge-1'",
     "batch_number": "intDiv(number, 25) + 1",
     "request_id": "concat('req_', lower(hex(cityHash64(number, 4))), lower(hex(cityHash64(number, 5))))",
@@ -55,7 +64,7 @@ _COLUMNS = {
     "client_dialect": "'openai_chat'",
     "upstream_dialect": "'openai_chat'",
     "catalog_revision": "1",
-    "started_at_us": f"{_FIRST_US} + (a % {len(DAYS)}) * 86400000000 + second * 1000000 + b % 1000000",
+    "started_at_us": "at_us",
     "duration_us": "1000000 + c % 9000000",
     "ttft_us": "200000",
     "status": "if(billable, 200, 502)",
@@ -85,28 +94,29 @@ ROLLUP_DAYS = 15
 _DIMENSIONS = "hour, `partition`, account, key_id, `group`, model, channel, client_dialect, status"
 ROLLUPS = (
     f"INSERT INTO usage_hourly ({_DIMENSIONS}, requests, billable_requests, estimated_requests,"
-    f" {', '.join(COUNT_COLUMNS)}, {', '.join(MONEY_COLUMNS)}, duration_us, ttft_us, version)"
+    f" {', '.join(COUNT_COLUMNS)}, {', '.join(MONEY_COLUMNS)}, duration_us, ttft_us, last_started_at_us, version)"
     f" SELECT {_DIMENSIONS}, count(), countIf(is_billable), countIf(is_estimated),"
     f" {', '.join(f'sum(ifNull({name}, 0))' for name in COUNT_COLUMNS)},"
-    f" {', '.join(f'sum({name})' for name in MONEY_COLUMNS)}, sum(duration_us), sum(ttft_us), max(sequence)"
+    f" {', '.join(f'sum({name})' for name in MONEY_COLUMNS)}, sum(duration_us), sum(ttft_us), max(started_at_us),"
+    " max(bitShiftLeft(toUInt64(epoch), 48) + sequence)"
     f" FROM usage WHERE toDate(hour) >= {{first:Date}} AND toDate(hour) < {{first:Date}} + {ROLLUP_DAYS}"
     f" GROUP BY {_DIMENSIONS}"
 )
 
-# Ten per account, every fifth a grant.
+# Ten per account over all the days: six top-ups, two grants, two refunds.
 _CREDIT = {
     "`partition`": "CRC32(owner) % 64",
     "epoch": "1",
-    "sequence": "10000000 + number",
+    "sequence": "number * 1555",
     "`index`": "0",
     "producer": "concat('credit-', toString(number))",
     "batch_number": "1",
     "account": "{accounts:Array(String)}[1 + number % length({accounts:Array(String)})] AS owner",
-    "amount_nanousd": "1000000000 * (1 + number % 7)",
-    "kind": "if(number % 5 = 0, 'grant', 'topup')",
-    "source": "if(number % 5 = 0, 'grant', 'paid')",
+    "amount_nanousd": "100000000 * (1 + number % 7) * if(kind = 'refund', -1, 10)",
+    "kind": "['grant', 'topup', 'topup', 'refund', 'topup'][1 + (number + intDiv(number, 500)) % 5] AS kind",
+    "source": "if(kind = 'grant', 'grant', 'paid')",
     "reference": "toString(number)",
-    "created_at_us": f"{_FIRST_US} + number * 1000000",
+    "created_at_us": f"{_FIRST_US} + number * 1555000000",
     "expires_at_s": "0",
 }
 CREDITS = f"INSERT INTO credits ({', '.join(_CREDIT)}) SELECT {', '.join(_CREDIT.values())} FROM numbers(5000)"

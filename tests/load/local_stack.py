@@ -19,11 +19,11 @@ from typing import Self
 
 import httpx
 
-from deploy.local.children import die_with_parent, signal_group
 from deploy.local.errors import LocalStackError
 from deploy.local.layout import Layout
 from deploy.local.probes import http_url, probe
 from deploy.local.state import load_status
+from lumen.platform.children import die_with_parent, signal_group
 from tests.fixtures.engines import free_port
 from tests.fixtures.ports import free_base_port
 from tests.fixtures.stack import LUMEN, CommandFailed, Stack
@@ -55,10 +55,15 @@ class LeaseCounts:
 
 
 class LocalStack(Stack):
-    """Use as a context manager. Settings of the caller's environment, such as LUMEN_EDGE_CACHE=off, apply to it."""
+    """Use as a context manager. Settings of the caller's environment, such as LUMEN_EDGE_CACHE=off, apply to it.
 
-    def __init__(self, directory: Path) -> None:
+    `root`: of another checkout, whose code runs; `python`: an interpreter with what that code needs.
+    """
+
+    def __init__(self, directory: Path, root: Path | None = None, python: str = sys.executable) -> None:
         super().__init__(directory / "state", {k: v for k, v in os.environ.items() if k.startswith("LUMEN_")})
+        self._root = root
+        self._command = [python, *LUMEN[1:]]
         self.layout = Layout(self.state_dir, free_base_port())
         self._log = directory / "stack.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -93,7 +98,10 @@ class LocalStack(Stack):
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*LUMEN, "up", "--state-dir", str(self.state_dir), "--base-port", str(self.layout.base_port)],
+                [*self._command, "up", "--state-dir", str(self.state_dir), "--base-port", str(self.layout.base_port)],
+                cwd=self._root,
+                # before the site-packages, where an editable install points to this checkout
+                env=os.environ if self._root is None else {**os.environ, "PYTHONPATH": str(self._root)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deploy.local.children import die_with_parent
 from deploy.local.probes import http_url, probe
+from lumen.platform.children import die_with_parent
 from tests.fixtures.engines import free_port
 
 STREAM_PREFIX = "/sse"

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.load.goals import Verdict, verdicts
 from tests.load.latency import Latency
 from tests.load.rounds import CaseResult
 
@@ -42,18 +43,24 @@ class Report:
         parts = [
             ", ".join(f"{name} {value}" for name, value in self.machine.items()),
             ", ".join(f"{name} {value}" for name, value in self.settings.items()),
-            _table(_case_rows(self.cases)),
+            table(_case_rows(self.cases)),
         ]
         parts.append("\n".join(_breakdown(result) for result in self.cases))
         if self.latency:
-            parts.append(_table(_latency_rows(self.latency)))
-        parts.append(_table(_delta_rows(self.delta_us)))
+            parts.append(table(_latency_rows(self.latency)))
+        parts.append(table(_delta_rows(self.delta_us)))
         if self.memory_mb:
             memory = ", ".join(f"{value:.0f} MB {moment}" for moment, value in self.memory_mb.items())
             parts.append(f"edge RSS: {memory}; system idle: {self.idle_cores:.3f} cores; reconcile: {self.reconcile}")
         if self.lease_rpcs_per_1000 is not None:
             parts.append(f"lease RPCs per 1,000 requests: {self.lease_rpcs_per_1000:.2f} (goal: under 20)")
+        if self.verdicts:
+            parts.append(table(verdict_rows(self.verdicts)))
         return "\n\n".join([*parts, _NOTES])
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return verdicts(self.cases, self.latency, self.memory_mb, self.lease_rpcs_per_1000)
 
     def store(self, path: Path) -> None:
         document = {
@@ -66,15 +73,16 @@ class Report:
             "text_delta_us": dict(self.delta_us),
             "reconcile": self.reconcile,
             "lease_rpcs_per_1000": self.lease_rpcs_per_1000,
+            "goals": [asdict(verdict) | {"is_met": verdict.is_met} for verdict in self.verdicts],
         }
         path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def _case_document(result: CaseResult) -> dict[str, Any]:
     document: dict[str, Any] = {"connections": result.case.connections, "frames": result.case.frames}
-    if _has_edge(result):
-        document["edge_to_nginx"] = statistics.median(_edge_to_nginx(result))
-        document["system_to_edge"] = statistics.median(_system_to_edge(result))
+    if result.has_edge:
+        document["edge_to_nginx"] = statistics.median(result.edge_to_nginx())
+        document["system_to_edge"] = statistics.median(result.system_to_edge())
     document["rounds"] = [{name: asdict(sample) for name, sample in samples.items()} for samples in result.rounds]
     return document
 
@@ -95,12 +103,12 @@ def _case_rows(results: Sequence[CaseResult]) -> list[list[str]]:
     for result in results:
         row = [result.case.name, str(result.case.connections), f"{result.median('nginx', 'own_ms'):.3f}"]
         nginx_rate = f"{result.median('nginx', 'requests_per_s'):.0f}"
-        if _has_edge(result):
+        if result.has_edge:
             row += [
                 f"{result.median('edge', 'own_ms'):.3f}",
-                _ratio(_edge_to_nginx(result)),
+                _ratio(result.edge_to_nginx()),
                 f"{result.median('edge', 'system_ms'):.3f}",
-                _ratio(_system_to_edge(result)),
+                _ratio(result.system_to_edge()),
                 nginx_rate,
                 f"{result.median('edge', 'requests_per_s'):.0f}",
             ]
@@ -126,27 +134,23 @@ def _latency_rows(latencies: Mapping[str, Latency]) -> list[list[str]]:
     return rows
 
 
+def verdict_rows(found: Sequence[Verdict]) -> list[list[str]]:
+    rows = [["GOALS", "measured", "at most", ""]]
+    for verdict in found:
+        measured, goal = f"{verdict.value:.2f}{verdict.unit}", f"{verdict.goal:.2f}{verdict.unit}"
+        rows.append([verdict.name, measured, goal, "met" if verdict.is_met else "missed"])
+    return rows
+
+
 def _delta_rows(costs: Mapping[str, float]) -> list[list[str]]:
     return [["ONE TEXT DELTA", "CPU us"], *([way, f"{cost:.2f}"] for way, cost in costs.items())]
-
-
-def _has_edge(result: CaseResult) -> bool:
-    return all("edge" in samples for samples in result.rounds)
-
-
-def _edge_to_nginx(result: CaseResult) -> list[float]:
-    return result.ratios(("edge", "own_ms"), ("nginx", "own_ms"))
-
-
-def _system_to_edge(result: CaseResult) -> list[float]:
-    return result.ratios(("edge", "system_ms"), ("edge", "own_ms"))
 
 
 def _ratio(ratios: Sequence[float]) -> str:
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(

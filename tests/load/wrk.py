@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,22 @@ function done(summary, latency, requests)
     '"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d}}\\n', summary.requests, summary.duration,
     summary.bytes, latency:percentile(50), latency:percentile(99), errors.connect, errors.read, errors.write,
     errors.status, errors.timeout))
+end
+"""
+# Requests are made before the load: wrk's own part stays what it is with one key.
+_ROTATION = """\
+local requests, number = {{}}, 0
+function init(args)
+  for key in io.lines({keys_file}) do
+    local headers = {{}}
+    for name, value in pairs(wrk.headers) do headers[name] = value end
+    headers["authorization"] = "Bearer " .. key
+    requests[#requests + 1] = wrk.format(nil, nil, headers)
+  end
+end
+function request()
+  number = number % #requests + 1
+  return requests[number]
 end
 """
 _TIMEOUT_S = 10
@@ -53,9 +70,19 @@ class WrkRun:
         return self.bytes_received / self.requests
 
 
-def run_wrk(binary: str, directory: Path, target: Target, call: Call, *, connections: int, duration_s: float) -> WrkRun:
-    """Raises LoadFailed when any answer was not a 2xx, or any connection failed."""
-    script = _write_script(directory, target, call)
+def run_wrk(
+    binary: str,
+    directory: Path,
+    target: Target,
+    call: Call,
+    *,
+    connections: int,
+    duration_s: float,
+    api_keys: Sequence[str] = (),
+) -> WrkRun:
+    """`api_keys`: used in turn, in place of the target's own. Raises LoadFailed when any answer was not a 2xx, or any
+    connection failed."""
+    script = _write_script(directory, target, call, api_keys)
     argv = [
         binary, "-t1", f"-c{connections}", f"-d{max(1, round(duration_s))}s", "--timeout", f"{_TIMEOUT_S}s",
         "-s", str(script), target.base_url,
@@ -77,7 +104,7 @@ def run_wrk(binary: str, directory: Path, target: Target, call: Call, *, connect
     )
 
 
-def _write_script(directory: Path, target: Target, call: Call) -> Path:
+def _write_script(directory: Path, target: Target, call: Call, api_keys: Sequence[str]) -> Path:
     body_file = directory / "body.json"
     body_file.write_bytes(call.body)
     headers = "\n".join(f"wrk.headers[{_lua(name)}] = {_lua(value)}" for name, value in call.headers(target.api_key))
@@ -85,6 +112,11 @@ def _write_script(directory: Path, target: Target, call: Call) -> Path:
     script.write_text(
         _SCRIPT.format(path=_lua(target.path(call)), headers=headers, body_file=_lua(str(body_file)), mark=_MARK)
     )
+    if api_keys:
+        keys_file = directory / "keys.txt"
+        keys_file.write_text("\n".join(api_keys))
+        with script.open("a") as more:
+            more.write(_ROTATION.format(keys_file=_lua(str(keys_file))))
     return script
 
 

@@ -91,7 +91,11 @@ def _template(manifests: Path) -> str:
     for installation in chart.INSTALLATIONS:
         (manifests / f"{installation}.yaml").write_text(chart.template(installation))
     orphans = chart.template(
-        "default", ["edge.drainOrphans={3}", "providers.mode=files", "stores.caBundle.configMap=ca"]
+        "default",
+        [
+            *("edge.drainOrphans={3}", "providers.mode=files", "stores.caBundle.configMap=ca"),
+            "networkPolicies.consoleWebhooks.enabled=true",
+        ],
     )
     (manifests / "rarely-used.yaml").write_text(orphans)
     (manifests / "external-secrets.yaml").write_text((chart.CHART / "examples/external-secrets.yaml").read_text())

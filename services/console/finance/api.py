@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from protos import billing_pb2
+from services.console.errors import InvalidRequest
 from services.console.finance.labels import labels_of
 from services.console.finance.scope import Dimension, Measure, Period, Scope, days_of, instant_s
 from services.console.finance.views import (
@@ -35,7 +36,7 @@ Until = Annotated[
 _Value = Annotated[str, Query(max_length=200)]
 
 
-async def _scope(
+async def scope_of(
     parts: PartsDependency,
     since: Since = None,
     until: Until = None,
@@ -60,7 +61,7 @@ async def _scope(
     return Scope(days, {name: value for name, value in values.items() if value}, await parts.finance.providers())
 
 
-_ScopeDependency = Annotated[Scope, Depends(_scope)]
+_ScopeDependency = Annotated[Scope, Depends(scope_of)]
 
 
 @router.get("/margins")
@@ -69,6 +70,7 @@ async def margins(
     scope: _ScopeDependency,
     period: Period = "day",
     by: Dimension | None = None,
+    top: Annotated[int, Query(ge=0, le=200, description="only the values of most revenue apart; 0: all")] = 0,
     limit: Limit = 200,
     cursor: Cursor = "",
 ) -> MarginsView:
@@ -76,7 +78,10 @@ async def margins(
 
     `provider` is the host a channel calls. Refused and failed requests are rows too: they cost the account nothing.
     """
-    total, found = await parts.finance.margins(scope, period, by, decode_cursor(cursor, 2), limit)
+    after = decode_cursor(cursor, 3)
+    if after and after[1] not in ("0", "1"):
+        raise InvalidRequest("cursor", "not a cursor of this list")
+    total, found = await parts.finance.margins(scope, period, by, after, limit, top)
     labels = await labels_of(parts.backends, by)
     page = found[:limit]
     return MarginsView(
@@ -87,10 +92,16 @@ async def margins(
         is_current=await parts.finance.is_current(),
         total=total,
         rows=[
-            MarginRow(period=start, value=value, label=labels.get(value, ""), **dict(sums))
-            for start, value, sums in page
+            MarginRow(
+                period=row.period,
+                value=row.value,
+                label=labels.get(row.value, ""),
+                is_rest=row.is_rest,
+                **dict(row.counts),
+            )
+            for row in page
         ],
-        next_cursor=encode_cursor(page[-1][0], page[-1][1]) if len(found) > limit else None,
+        next_cursor=encode_cursor(*page[-1].key) if len(found) > limit else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Exports of any size in constant memory: ClickHouse reads in its own order, rows pass through, nothing is kept.
+"""Exports of any size in constant memory: ClickHouse reads in its own order, or day by day; rows pass through.
 
 An export that breaks off ends without its last chunk, so no client takes a part for the whole.
 """
@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from lumen.platform.clickhouse import ClickHouse, ClickHouseUnavailable
 from services.console.errors import ConsoleError, Unavailable
@@ -27,7 +27,14 @@ MEDIA_TYPES: dict[Format, str] = {
     "parquet": "application/vnd.apache.parquet",
 }
 
+_SORTED_BYTES_MAX = 128 * 1024 * 1024  # in memory; the rest on ClickHouse's disk
+_ANSWERS_MAX = 100  # of FOCUS usage; each names every account again
 _QUERY_BYTES_MAX = 64 * 1024 * 1024  # FOCUS names every account
+
+
+class Statement(NamedTuple):
+    sql: str
+    parameters: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,29 +43,30 @@ class Export:
 
     name: ExportName
     columns: Sequence[Column]
-    statements: Sequence[str]
-    parameters: dict[str, Any]
+    statements: Sequence[Statement]
 
 
 def usage_rows(days: Days, account: str) -> Export:
     """`account` is an id; empty: all."""
     where = focus.CONDITIONS[0] + _of_account(account)
-    statement = (
+    sql = (
         f"SELECT {select_list(usage_export.USAGE_COLUMNS, 0)} FROM {usage_export.USAGE_SOURCE}"
         f" WHERE {where} ORDER BY {usage_export.USAGE_ORDER}"
     )
-    return Export("usage", usage_export.USAGE_COLUMNS, [statement], _parameters(days, account))
+    return Export("usage", usage_export.USAGE_COLUMNS, [Statement(sql, _parameters(days, account))])
 
 
 def focus_rows(days: Days, account: str, issuer: str, names: dict[str, str]) -> Export:
+    """Usage is asked for in small answers: it comes out of a join, so ClickHouse sorts, and holds, each one whole."""
     columns = focus.focus_columns(issuer, names)
-    statements = [
+    usage, credits_ = (
         f"SELECT {select_list(columns, source)} FROM"
         f" {focus.SOURCES[source].replace('{where}', focus.CONDITIONS[source] + _of_account(account))}"
         f" ORDER BY {focus.ORDERS[source]}"
         for source in range(len(focus.SOURCES))
-    ]
-    return Export("focus", columns, statements, _parameters(days, account))
+    )
+    statements = [Statement(usage, _parameters(day, account)) for day in days.parts(_ANSWERS_MAX)]
+    return Export("focus", columns, [*statements, Statement(credits_, _parameters(days, account))])
 
 
 class ExportStream:
@@ -148,10 +156,11 @@ class Exports:
             "optimize_aggregation_in_order": 1,
             "do_not_merge_across_partitions_select_final": 1,
             "output_format_decimal_trailing_zeros": 0,
+            "max_bytes_before_external_sort": _SORTED_BYTES_MAX,
         }
         try:
             for statement in export.statements:
-                chunks = self._clickhouse.stream_csv(statement, export.parameters, settings)
+                chunks = self._clickhouse.stream_csv(statement.sql, statement.parameters, settings)
                 async with aclosing(chunks):
                     async for chunk in chunks:
                         if self._now() > deadline:

@@ -4,6 +4,9 @@ Lumen sells credits and prices usage in them, which the specification calls a vi
 Purchase that is billed and has no effective cost yet; using a model is Usage that is not billed again and has its cost
 as effective cost. One credit is one USD, so quantity x unit price is cost to the last digit (ADR 0017). Grants,
 adjustments and expiries move credits without being billed. `x_CreditsChange` summed up is the balance.
+
+Usage is a row per hour, account, key, group, model, price (catalog revision, long-context tier, modifiers) and token
+bucket; `bucket_charges` says how a charge is split so that rows add up to it.
 """
 
 from __future__ import annotations
@@ -11,37 +14,44 @@ from __future__ import annotations
 from typing import Any
 
 from lumen.money.usage import PRICED_BUCKETS
+from services.console.finance import bucket_charges
 from services.console.finance.columns import DECIMAL_PRECISION, DECIMAL_SCALE, Column, Kind, iso, quoted, usd
 
 FOCUS_VERSION = "1.2"
 CREDITS = "Credits"  # the virtual currency and its unit
 
-_USAGE_TOKENS = " + ".join(
-    f"ifNull({bucket}_tokens, 0)" for bucket in PRICED_BUCKETS if bucket != "server_tool_requests"
-)
-# Grouped along the table's sorting key: one hour of one account is held at a time.
-_USAGE_SOURCE = (
-    "(SELECT account, hour, key_id, `group`, model, count() AS requests, sum(toInt128(cost_nanousd)) AS cost,"
-    f" sum(toInt128({_USAGE_TOKENS})) AS tokens FROM usage FINAL WHERE is_billable AND {{where}}"
-    " GROUP BY account, hour, key_id, `group`, model)"
-)
 _CREDITS_SOURCE = (
     "(SELECT *, toStartOfHour(created_at) AS hour, toInt128(amount_nanousd) AS amount,"
     # Money came in or went back; all else moves credits without an invoice.
     " kind = 'topup' OR (kind = 'refund' AND amount_nanousd < 0) AS is_purchase FROM credits FINAL WHERE {where})"
 )
-SOURCES = (_USAGE_SOURCE, _CREDITS_SOURCE)
+SOURCES = (bucket_charges.SOURCE, _CREDITS_SOURCE)
 CONDITIONS = (
     "hour >= toDateTime({since_s:Int64}, 'UTC') AND hour < toDateTime({until_s:Int64}, 'UTC')",
     "created_at_us >= {since_s:Int64} * 1000000 AND created_at_us < {until_s:Int64} * 1000000",
 )
-ORDERS = ("account, hour, key_id, `group`, model", "account, created_at_us, `partition`, epoch, sequence, `index`")
+ORDERS = (
+    bucket_charges.ORDER,
+    "account, created_at_us, `partition`, epoch, sequence, `index`",
+)
 
 _NULL_TEXT = "CAST(NULL AS Nullable(String))"
+_NULL_INTEGER = "CAST(NULL AS Nullable(UInt64))"
 _ZERO = usd("0")
 _ONE = "toDecimal128(1, 9)"
 _COST = usd("cost")
 _CHARGED = usd("if(is_purchase, amount, toInt128(0))")
+
+
+_BUCKET = f"[{', '.join(map(quoted, bucket_charges.METERS))}][bucket]"
+_METER = f"[{', '.join(map(quoted, bucket_charges.METERS.values()))}][bucket]"
+_UNIT = f"if(bucket = {len(PRICED_BUCKETS)}, 'Requests', 'Tokens')"
+_SKU = f"concat(model, '/', {_BUCKET})"
+# All that decides a unit price: to be looked up in the price book.
+_SKU_PRICE = (
+    f"concat({_SKU}, '/', `group`, '@', toString(catalog_revision),"
+    " if(above > 0, concat('>', toString(above)), ''), if(modifiers = '{}', '', modifiers))"
+)
 
 
 def _of_purchase(sql: str) -> str:
@@ -74,12 +84,17 @@ def focus_columns(issuer: str, names: dict[str, str]) -> tuple[Column, ...]:
             "multiIf(is_purchase, 'Purchase', kind IN ('grant', 'refund'), 'Credit', 'Adjustment')",
         ),
         both("ChargeClass", "string", _NULL_TEXT),
-        each("ChargeDescription", "string", "concat(model, ' in group ', `group`)", "concat('Credits: ', kind)"),
+        each(
+            "ChargeDescription",
+            "string",
+            f"concat(model, ' in group ', `group`, ': ', {_METER})",
+            "concat('Credits: ', kind)",
+        ),
         each("ChargeFrequency", "string", "'Usage-Based'", "'One-Time'"),
         both("ChargePeriodEnd", "time", iso("addHours(hour, 1)")),
         both("ChargePeriodStart", "time", iso("hour")),
-        each("ConsumedQuantity", "decimal", "toDecimal128(tokens, 9)", "CAST(NULL AS Nullable(Decimal(38, 9)))"),
-        each("ConsumedUnit", "string", "'Tokens'", _NULL_TEXT),
+        each("ConsumedQuantity", "decimal", "toDecimal128(quantity, 9)", "CAST(NULL AS Nullable(Decimal(38, 9)))"),
+        each("ConsumedUnit", "string", _UNIT, _NULL_TEXT),
         each("ContractedCost", "decimal", _COST, _CHARGED),
         each("ContractedUnitPrice", "decimal", _ONE, _of_purchase(_ONE)),
         each("EffectiveCost", "decimal", _COST, _ZERO),
@@ -98,17 +113,19 @@ def focus_columns(issuer: str, names: dict[str, str]) -> tuple[Column, ...]:
         both("ServiceCategory", "string", "'AI and Machine Learning'"),
         both("ServiceName", "string", seller),
         both("ServiceSubcategory", "string", "'Generative AI'"),
-        each("SkuId", "string", "model", _of_purchase("'credits'")),
-        each("SkuMeter", "string", "'Tokens'", _of_purchase(f"'{CREDITS}'")),
-        each("SkuPriceId", "string", "concat(model, '/', `group`)", _of_purchase("'credits/usd'")),
+        each("SkuId", "string", _SKU, _of_purchase("'credits'")),
+        each("SkuMeter", "string", _METER, _of_purchase(f"'{CREDITS}'")),
+        each("SkuPriceId", "string", _SKU_PRICE, _of_purchase("'credits/usd'")),
         each("SubAccountId", "string", "key_id", _NULL_TEXT),
         each("SubAccountName", "string", "key_id", _NULL_TEXT),
+        each("x_CatalogRevision", "integer", "catalog_revision", _NULL_INTEGER),
         each("x_CreditsChange", "decimal", usd("-cost"), usd("amount")),
         each("x_Group", "string", "`group`", _NULL_TEXT),
         each("x_PaidAmount", "string", _NULL_TEXT, "nullIf(paid_amount, '')"),
         each("x_PaidCurrency", "string", _NULL_TEXT, "nullIf(CAST(paid_currency AS String), '')"),
         each("x_Reference", "string", _NULL_TEXT, "reference"),
-        each("x_Requests", "integer", "requests", "CAST(NULL AS Nullable(UInt64))"),
+        each("x_Model", "string", "model", _NULL_TEXT),
+        each("x_Requests", "integer", "requests", _NULL_INTEGER),
     )
 
 
@@ -132,7 +149,7 @@ def focus_schema(columns: tuple[Column, ...]) -> dict[str, Any]:
             definition["StringEncoding"] = "UTF-8"
         definitions.append(definition)
     return {
-        "SchemaId": f"lumen-focus-{FOCUS_VERSION}-1",
+        "SchemaId": f"lumen-focus-{FOCUS_VERSION}-2",
         "FocusVersion": FOCUS_VERSION,
         "DataGenerator": "Lumen",
         "ColumnDefinition": definitions,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from lumen.platform.clickhouse import ClickHouse
 from services.console.finance.scope import (
     FINAL_SETTINGS,
@@ -24,6 +26,7 @@ _COUNTS = {
     "revenue": REVENUE_SQL,
     "upstream": UPSTREAM_SQL,
 }
+_MARGIN_KEY = "period, is_rest, value"
 _COUNTS_SQL = ", ".join(f"{sql} AS {name}" for name, sql in _COUNTS.items())
 _MEASURE_SQL: dict[Measure, str] = {
     "revenue": "toInt128(cost_nanousd)",
@@ -45,6 +48,18 @@ _BEHIND_SQL = (
 )
 
 
+class MarginSums(NamedTuple):
+    period: str
+    is_rest: bool
+    value: str
+    counts: MarginCounts
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Where it stands in the order, as text."""
+        return self.period, str(int(self.is_rest)), self.value
+
+
 class FinanceQueries:
     """Raises Unavailable while ClickHouse is away."""
 
@@ -52,30 +67,35 @@ class FinanceQueries:
         self.rows = Rows(clickhouse)
 
     async def margins(
-        self, scope: Scope, period: Period, by: Dimension | None, after: list[str] | None, limit: int
-    ) -> tuple[MarginCounts, list[tuple[str, str, MarginCounts]]]:
-        """The sums of everything, and (period, value, sums) in that order behind `after`: one more than `limit` when
-        there are more. One query: rollups are read once, and both are of one moment."""
+        self, scope: Scope, period: Period, by: Dimension | None, after: list[str] | None, limit: int, top: int = 0
+    ) -> tuple[MarginCounts, list[MarginSums]]:
+        """The sums of everything, and rows in the order of their keys behind the key `after`: one more than `limit`
+        when there are more. One query, so both are of one moment. `top`: only the values with the largest revenue in
+        all of the scope are told apart, the others are summed up as the rest; 0: all are."""
         value = VALUE_SQL[by] if by else "''"
+        is_rest = "false"
+        if by and top:
+            is_rest = (
+                f"{value} NOT IN (SELECT {value} AS kept FROM usage_hourly FINAL WHERE {scope.where}"
+                f" GROUP BY kept ORDER BY {REVENUE_SQL} DESC, kept LIMIT {{top:UInt32}})"
+            )
+            value = f"if(is_rest, '', {value})"
         grouped = (
-            f"SELECT {PERIOD_SQL[period]} AS period, {value} AS value, {_COUNTS_SQL} FROM usage_hourly FINAL"
-            f" WHERE {scope.where} GROUP BY period, value"
+            f"SELECT {PERIOD_SQL[period]} AS period, {is_rest} AS is_rest, {value} AS value, {_COUNTS_SQL}"
+            f" FROM usage_hourly FINAL WHERE {scope.where} GROUP BY period, is_rest, value"
         )
         totals = ", ".join(f"sum({name}) OVER () AS total_{name}" for name in _COUNTS)
-        behind = " WHERE (period, value) > ({after_period:String}, {after_value:String})" if after else ""
+        behind = f" WHERE ({_MARGIN_KEY}) > ({{at0:String}}, {{at1:Bool}}, {{at2:String}})" if after else ""
         rows = await self.rows(
             f"SELECT * FROM (SELECT *, {totals} FROM ({grouped})){behind}"
-            f" ORDER BY period, value LIMIT {{rows:UInt32}}{FINAL_SETTINGS}",
-            {
-                **scope.parameters,
-                "rows": limit + 1,
-                **dict(zip(("after_period", "after_value"), after or (), strict=False)),
-            },
+            f" ORDER BY {_MARGIN_KEY} LIMIT {{rows:UInt32}}{FINAL_SETTINGS}",
+            {**scope.parameters, "rows": limit + 1, "top": top}
+            | {f"at{number}": part for number, part in enumerate(after or ())},
         )
         if not rows and after:  # behind the last row: the totals have no row to ride on
             return (await self.margins(scope, period, by, None, 1))[0], []
         total = counts(*rows[0][-len(_COUNTS) :]) if rows else counts(0, 0, 0, 0)
-        return total, [(row[0], row[1], counts(*row[2 : 2 + len(_COUNTS)])) for row in rows]
+        return total, [MarginSums(row[0], bool(row[1]), row[2], counts(*row[3 : 3 + len(_COUNTS)])) for row in rows]
 
     async def movers(self, scope: Scope, by: Dimension, measure: Measure, limit: int) -> list[tuple[str, int, int]]:
         """(value, before, after) nano-USD, largest change first: the scope's days against as many days before."""

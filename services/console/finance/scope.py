@@ -5,6 +5,7 @@ Rollups are by the hour a request began in, so days, weeks and months come out e
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
@@ -51,6 +52,14 @@ class Days:
     def before(self) -> Days:
         """As many days, ending where these begin."""
         return Days(self.since - (self.until - self.since), self.since)
+
+    def parts(self, parts_max: int) -> Iterator[Days]:
+        """One after the other, each a day or, where that were more than `parts_max`, as few as can be."""
+        step = timedelta(days=-(-(self.until - self.since).days // parts_max))
+        since = self.since
+        while since < self.until:
+            yield Days(since, min(since + step, self.until))
+            since += step
 
     @property
     def bounds_s(self) -> tuple[int, int]:

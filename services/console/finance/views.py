@@ -24,6 +24,7 @@ class MarginRow(MarginCounts):
     period: str = Field(description="first day of the period (UTC); empty for `all`", examples=["2026-11-01"])
     value: str = Field(description="of the dimension; empty when unknown or not split", examples=["claude-sonnet-5"])
     label: str = Field(description="name of an account or key", examples=["acme"])
+    is_rest: bool = Field(description="the sums of all values that `top` leaves out")
 
 
 class MarginsView(BaseModel):

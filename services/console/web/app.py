@@ -17,6 +17,8 @@ from services.console.web import (
     account_pages,
     alert_pages,
     connect_pages,
+    finance_books,
+    finance_exports,
     finance_pages,
     key_pages,
     operator_accounts,
@@ -44,6 +46,8 @@ PAGE_MODULES = (
     operator_catalog,
     operator_records,
     finance_pages,
+    finance_books,
+    finance_exports,
 )
 
 

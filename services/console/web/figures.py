@@ -87,8 +87,8 @@ def percent(part: int, whole: int) -> str:
     """One digit after the point; a dash of nothing."""
     if not whole:
         return "–"
-    tenths = part * 1000 // whole
-    return f"{tenths // 10}.{tenths % 10}%"
+    tenths = abs(part) * 1000 // abs(whole)
+    return f"{'-' if tenths and (part < 0) != (whole < 0) else ''}{tenths // 10}.{tenths % 10}%"
 
 
 def days_left_tenths(balance_nanousd: int, spent_nanousd: int, over_s: int) -> int | None:

@@ -26,7 +26,7 @@ async def keys(request: Request, who: Member, done: str = "") -> Response:
     parts = parts_of(request)
     answer, uses = await asyncio.gather(
         parts.backends.auth.call(parts.backends.accounts.ListKeys, auth_pb2.ListKeysRequest(account_id=who.account_id)),
-        parts.pages.key_uses(who.account_id),
+        parts.pages.key_uses([who.account_id]),
     )
     listed = [(key, uses.get(key.view.key_id, _NEVER_USED)) for key in reversed(answer.keys)]
     return pages_of(request).show(
@@ -59,7 +59,7 @@ async def create_key(request: Request, who: Member, form: Submitted) -> Response
 @router.get("/keys/{key_id}")
 async def show_key(request: Request, who: Member, key_id: str) -> Response:
     parts = parts_of(request)
-    key, uses = await asyncio.gather(find_key(parts, who.account_id, key_id), parts.pages.key_uses(who.account_id))
+    key, uses = await asyncio.gather(find_key(parts, who.account_id, key_id), parts.pages.key_uses([who.account_id]))
     return pages_of(request).show(
         request, who, "key.html", key=key, use=uses.get(key_id, _NEVER_USED), now_s=parts.now_s()
     )

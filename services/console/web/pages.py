@@ -41,7 +41,11 @@ MENUS: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "finance": (
         ("/finance", "Revenue and margin"),
+        ("/finance/movers", "Top movers"),
+        ("/finance/liabilities", "Liabilities"),
         ("/finance/accounts", "Accounts"),
+        ("/finance/exports", "Exports"),
+        ("/finance/reconciliation", "Reconciliation"),
     ),
 }
 HOMES = {role: menu[0][0] for role, menu in MENUS.items()}

@@ -1,4 +1,4 @@
-"""What pages show of usage: series for charts from the hourly rollups, requests and keys from the rows themselves.
+"""What pages show of usage beside what the API answers: series for charts, keys and channels.
 
 Every value is bound by the server; the text is put together from the constants here only. A member's queries always
 carry the account. Times are Unix seconds, `until_s` excluded.
@@ -6,6 +6,7 @@ carry the account. Times are Unix seconds, `until_s` excluded.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,14 +14,13 @@ from lumen.platform.clickhouse import ClickHouse
 from services.console.rows import Rows
 
 Step = Literal["hour", "day"]
-By = Literal["model", "key", "group", "channel", "account"]
+By = Literal["model", "key"]
 Measure = Literal["cost", "tokens", "requests"]
 
-LOG_PAGE = 50
 _SERIES_ROWS_MAX = 50_000
 _KEYS_MAX = 10_000
 _STEPS = {"hour": "toUnixTimestamp(hour)", "day": "toUnixTimestamp(toStartOfDay(hour, 'UTC'))"}
-_BY = {"model": "model", "key": "key_id", "group": "`group`", "channel": "channel", "account": "account"}
+_BY = {"model": "model", "key": "key_id"}
 _MEASURES = {
     "cost": "sum(cost_nanousd)",
     "requests": "sum(billable_requests)",
@@ -28,11 +28,6 @@ _MEASURES = {
     " + audio_input_tokens + audio_output_tokens + image_input_tokens)",
 }
 _HOURS = "hour >= toDateTime({since_s:Int64}, 'UTC') AND hour < toDateTime({until_s:Int64}, 'UTC')"
-_LOG_COLUMNS = (
-    *("request_id", "started_at_us", "duration_us", "ttft_us", "key_id", "group", "model", "status", "is_stream"),
-    *("is_estimated", "is_billable", "finish_reason", "input_tokens", "cache_read_tokens", "cache_write_5m_tokens"),
-    *("cache_write_1h_tokens", "output_tokens", "reasoning_tokens", "cost_nanousd", "epoch", "sequence", "index"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,51 +35,6 @@ class Point:
     at_s: int
     name: str
     figure: int
-
-
-@dataclass(frozen=True, slots=True)
-class LogFilter:
-    """Empty fields do not filter. `status`: ok (2xx) or failed. `before`: a row's cursor, for the next page."""
-
-    since_s: int
-    until_s: int
-    request_id: str = ""
-    model: str = ""
-    key_id: str = ""
-    status: Literal["", "ok", "failed"] = ""
-    before: tuple[int, int, int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LogRow:
-    """One entry of the ledger; a count is None where the provider did not report it."""
-
-    request_id: str
-    started_at_us: int
-    duration_us: int
-    ttft_us: int
-    key_id: str
-    group: str
-    model: str
-    status: int
-    is_stream: bool
-    is_estimated: bool
-    is_billable: bool
-    finish_reason: str
-    input_tokens: int | None
-    cache_read_tokens: int | None
-    cache_write_5m_tokens: int | None
-    cache_write_1h_tokens: int | None
-    output_tokens: int | None
-    reasoning_tokens: int | None
-    cost_nanousd: int
-    epoch: int
-    sequence: int
-    index: int
-
-    @property
-    def cursor(self) -> str:
-        return f"{self.started_at_us}-{self.epoch}-{self.sequence}-{self.index}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +55,6 @@ class ChannelFigures:
     cost_nanousd: int = 0
 
 
-def parse_cursor(text: str) -> tuple[int, int, int, int] | None:
-    """None for anything that is no cursor of ours."""
-    parts = text.split("-")
-    if len(parts) != 4 or not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
-        return None
-    at_us, epoch, sequence, index = map(int, parts)
-    return at_us, epoch, sequence, index
-
-
 class PageQueries:
     """Raises Unavailable while ClickHouse is away."""
 
@@ -123,8 +64,8 @@ class PageQueries:
     async def series(
         self, account: str, since_s: int, until_s: int, step: Step, by: By, measure: Measure, key_id: str = ""
     ) -> list[Point]:
-        """In order of time. `account` empty: all accounts."""
-        where = f"{_HOURS}{' AND account = {account:String}' if account else ''}"
+        """In order of time."""
+        where = f"{_HOURS} AND account = {{account:String}}"
         where += " AND key_id = {key_id:String}" if key_id else ""
         rows = await self._rows(
             f"SELECT {_STEPS[step]} AS at, {_BY[by]} AS name, {_MEASURES[measure]} AS figure FROM usage_hourly FINAL"
@@ -143,49 +84,13 @@ class PageQueries:
         )
         return int(rows[0][0]), int(rows[0][1])
 
-    async def requests(self, account: str, wanted: LogFilter) -> tuple[list[LogRow], bool]:
-        """(newest first, whether there are more)."""
-        where = [
-            "account = {account:String}",
-            "hour >= toDateTime({since_s:Int64} - {since_s:Int64} % 3600, 'UTC')",
-            "started_at_us >= {since_s:Int64} * 1000000 AND started_at_us < {until_s:Int64} * 1000000",
-        ]
-        if wanted.request_id:
-            where.append("request_id = {request_id:String}")
-        if wanted.model:
-            where.append("model = {model:String}")
-        if wanted.key_id:
-            where.append("key_id = {key_id:String}")
-        if wanted.status:
-            where.append(f"{'NOT ' if wanted.status == 'failed' else ''}(status >= 200 AND status < 300)")
-        before = wanted.before or (0, 0, 0, 0)
-        if wanted.before is not None:
-            where.append(
-                "(started_at_us, epoch, sequence, `index`)"
-                " < ({at:Int64}, {epoch:UInt32}, {sequence:UInt64}, {index:UInt32})"
-            )
-        columns = ", ".join(f"`{column}`" for column in _LOG_COLUMNS)
+    async def key_uses(self, accounts: Collection[str]) -> dict[str, KeyUse]:
+        """Of each key of these accounts that was ever used, by the rollups: some seconds behind."""
         rows = await self._rows(
-            f"SELECT {columns} FROM usage FINAL WHERE {' AND '.join(where)}"
-            f" ORDER BY started_at_us DESC, epoch DESC, sequence DESC, `index` DESC LIMIT {LOG_PAGE + 1}",
-            {
-                "account": account,
-                "since_s": wanted.since_s,
-                "until_s": wanted.until_s,
-                "request_id": wanted.request_id,
-                "model": wanted.model,
-                "key_id": wanted.key_id,
-                **dict(zip(("at", "epoch", "sequence", "index"), before, strict=True)),
-            },
-        )
-        return [LogRow(*row) for row in rows[:LOG_PAGE]], len(rows) > LOG_PAGE
-
-    async def key_uses(self, account: str) -> dict[str, KeyUse]:
-        """Of each key that was ever used. `account` empty: of all accounts."""
-        rows = await self._rows(
-            "SELECT key_id, max(started_at_us), sum(cost_nanousd) FROM usage FINAL"
-            f"{' WHERE account = {account:String}' if account else ''} GROUP BY key_id LIMIT {_KEYS_MAX}",
-            {"account": account},
+            "SELECT key_id, max(greatest(last_started_at_us, toInt64(toUnixTimestamp(hour)) * 1000000)),"
+            " sum(cost_nanousd) FROM usage_hourly FINAL WHERE account IN {accounts:Array(String)}"
+            f" GROUP BY key_id LIMIT {_KEYS_MAX}",
+            {"accounts": sorted(set(accounts))},
         )
         return {str(key): KeyUse(int(last), int(spent)) for key, last, spent in rows}
 
@@ -213,16 +118,6 @@ class PageQueries:
             name: ChannelFigures(*tried.get(name, (0, 0)), *answered.get(name, (0, 0, 0, 0)))
             for name in tried.keys() | answered.keys()
         }
-
-    async def margins(self, since_s: int, until_s: int, by: By) -> list[tuple[str, int, int, int]]:
-        """(name, charged requests, revenue, upstream cost), largest revenue first."""
-        rows = await self._rows(
-            f"SELECT {_BY[by]} AS name, sum(billable_requests), sum(cost_nanousd) AS revenue,"
-            f" sum(upstream_cost_nanousd) FROM usage_hourly FINAL WHERE {_HOURS}"
-            " GROUP BY name ORDER BY revenue DESC, name LIMIT 1000",
-            {"since_s": since_s, "until_s": until_s},
-        )
-        return [(str(row[0]), int(row[1]), int(row[2]), int(row[3])) for row in rows]
 
     async def credits(self, account: str, limit: int = 100) -> list[dict[str, Any]]:
         """The newest entries that moved the balance by decision."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal, cast
+from typing import cast
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -11,12 +11,14 @@ from starlette.responses import Response
 from protos import auth_pb2
 from services.console.errors import ConsoleError
 from services.console.explanations import ExplanationView
+from services.console.pages import decode_cursor, encode_cursor
 from services.console.parts import Parts
+from services.console.request_log import CURSOR_PARTS, Outcome, RequestFilter
 from services.console.web.charts import stacked
 from services.console.web.figures import compact, usd_scale
 from services.console.web.pages import pages_of
 from services.console.web.periods import DAYS, period, short_label
-from services.console.web.queries import By, LogFilter, Measure, parse_cursor
+from services.console.web.queries import By, Measure
 from services.console.web.visitors import Member, parts_of
 
 router = APIRouter(include_in_schema=False)
@@ -24,6 +26,7 @@ router = APIRouter(include_in_schema=False)
 _MEASURES = ("cost", "tokens", "requests")
 _BYS = ("model", "key")
 _TEXT_CHARS_MAX = 200
+_LOG_ROWS = 50
 
 
 @router.get("/usage")
@@ -75,21 +78,20 @@ async def requests(
     model: str = "",
     key: str = "",
     status: str = "",
-    before: str = "",
+    cursor: str = "",
 ) -> Response:
     parts = parts_of(request)
     shown = period(days, "day", parts.now_s())
-    wanted = LogFilter(
+    wanted = RequestFilter(
         since_s=shown.since_s,
         until_s=shown.until_s,
         request_id=q.strip()[:_TEXT_CHARS_MAX],
         model=model[:_TEXT_CHARS_MAX],
-        key_id=key[:_TEXT_CHARS_MAX],
-        status=cast(Literal["", "ok", "failed"], status if status in ("ok", "failed") else ""),
-        before=parse_cursor(before),
+        key=key[:_TEXT_CHARS_MAX],
+        status=cast(Outcome, status if status in ("ok", "failed") else ""),
     )
-    (rows, has_more), names, models = await asyncio.gather(
-        parts.pages.requests(who.account_id, wanted),
+    (rows, next_key), names, models = await asyncio.gather(
+        parts.requests.page(who.account_id, wanted, decode_cursor(cursor, CURSOR_PARTS), _LOG_ROWS),
         key_names(parts, who.account_id),
         parts.pages.series(who.account_id, shown.since_s, shown.until_s, "day", "model", "requests"),
     )
@@ -98,7 +100,7 @@ async def requests(
         who,
         "requests.html",
         rows=rows,
-        next_cursor=rows[-1].cursor if has_more else "",
+        next_cursor=encode_cursor(*next_key) if next_key else "",
         names=names,
         models=sorted({point.name for point in models} | ({model} if model else set())),
         wanted=wanted,

@@ -152,17 +152,20 @@ class LeaseClient:
     def _top_up(self, key: LimitedKey) -> None:
         line = self._lines.of(key)
         now = self._now()
-        if line.asking is None and now >= line.no_top_up_until and self._lines.active_refusal(line, 1, now) is None:
+        if (
+            (line.asking is None or line.asking.done())
+            and now >= line.no_top_up_until
+            and self._lines.active_refusal(line, 1, now) is None
+        ):
             self._ask(line, 0, 0)
 
     def _ask(self, line: Line, hold: int, hold_min: int) -> asyncio.Task[None]:
         """The line's one Grant. It never raises: what it was refused is remembered."""
-        if line.asking is None:
+        if line.asking is None or line.asking.done():
             now = self._now()
             book = line.books[-1]
             want = self._renewals.demand(book).want(book, max(hold, line.waiting_nanousd), now)
             line.asking = self._spawn(self._grant(line, hold=hold, hold_min=hold_min, want=want))
-            line.asking.add_done_callback(lambda _: setattr(line, "asking", None))
         return line.asking
 
     async def _grant(self, line: Line, *, hold: int, hold_min: int, want: int) -> None:

@@ -56,6 +56,7 @@ class Line:
         self.spend_limit_nanousd = 0
         self.waiting_nanousd = 0
         self.no_top_up_until = 0.0
+        # The last Grant. Once it is done another may be asked; to await a finished one does not even yield.
         self.asking: asyncio.Task[None] | None = None
         self.refusal: Refusal | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from nats.js.api import StreamConfig
@@ -13,6 +14,7 @@ from lumen.money.usage import TokenUsage
 from lumen.platform.ordered_reader import OrderedReader, StreamMessage
 from protos import billing_pb2 as pb
 from services.billing.errors import Conflict
+from services.billing.marks import parse_mark
 from tests.integration.billing.conftest import RunningBilling, World, eventually
 
 pytestmark = pytest.mark.slow
@@ -64,8 +66,15 @@ async def posted_then_fallen_back(world: World, start_billing: Start, *, kept: i
         await world.credit(account, 1_000_000)
     await use_all(world, rounds=6)
     await world.use("acc-0", model="unpriced")
-    await eventually(world.balances_agree)
     before = await ledger(world)
+
+    async def is_posted() -> bool:  # the last entry moves no balance, but the mark
+        stored: Any = await world.redis.get(keyspace.mark_key(keyspace.partition_of("acc-0")))
+        mark = parse_mark(stored)
+        return mark is not None and mark.sequence == before[-1].sequence
+
+    await eventually(is_posted)
+    await eventually(world.balances_agree)
     await billing.kill()
     await fall_back(world, before[:kept])
     return before

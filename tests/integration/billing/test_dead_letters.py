@@ -62,8 +62,11 @@ async def test_a_replayed_range_does_not_publish_them_twice(world: World, start_
     await world.credit("acc", 10_000)
     for _ in range(3):
         await world.use("acc", model="unpriced")
-    await eventually(world.balances_agree)
-    assert await dead_letters_published(world) == 3
+
+    async def are_published() -> bool:
+        return await dead_letters_published(world) == 3
+
+    await eventually(are_published)
     await billing.kill()
     await world.clickhouse.command("TRUNCATE TABLE marks")
     await world.redis.flushall()

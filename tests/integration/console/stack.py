@@ -15,11 +15,11 @@ from pathlib import Path
 
 import httpx
 
-from deploy.local.children import die_with_parent
 from lumen.ledger import keyspace
 from lumen.ledger.entries import Batch, Entry, UsageEntry, encode_batch
 from lumen.money.usage import TokenUsage
 from lumen.platform import nats as platform_nats
+from lumen.platform.children import die_with_parent
 from tests.fixtures.engines import ClickHouseServer, NatsServer, RedisServer, free_port
 
 TOKEN = "admin-token-of-the-tests"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import httpx
+import pytest
 
 from lumen.cli.exit_codes import ExitCode
 from tests.integration.console.stack import CATALOG, TOKEN, Stack
@@ -35,6 +36,7 @@ def test_from_account_to_balance(stack: Stack) -> None:
     assert stack.lumen("reconcile", *option).returncode == 0
 
 
+@pytest.mark.slow
 def test_tables_are_for_people(stack: Stack) -> None:
     option = ("--state-dir", str(stack.state_dir))
     stack.lumen("account", "create", "readable", *option)

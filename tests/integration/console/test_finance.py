@@ -158,10 +158,27 @@ def test_pages_follow_one_another_without_gap_or_repetition(client: httpx.Client
         cursor = page["next_cursor"]
         assert page["total"] == whole_total
     assert paged == whole
-    behind = encode_cursor("2021-03-31", "")
+    behind = encode_cursor("2021-03-31", "0", "")
     assert margins(client, by="key", cursor=behind)["total"] == whole_total
     answer = client.get("/admin/v1/finance/margins", params={"cursor": "bm8"})
     assert (answer.status_code, answer.json()["error"]["problems"][0]["field"]) == (422, "cursor")
+
+
+def test_the_values_of_most_revenue_stand_alone_and_the_rest_is_summed_up(
+    client: httpx.Client, booked: dict[str, str]
+) -> None:
+    whole = margins(client, period="month", by="key")
+    answer = margins(client, period="month", by="key", top=1)
+    assert answer["total"] == whole["total"]
+    assert [(row["period"], row["value"], row["is_rest"], row["revenue"]["nanousd"]) for row in answer["rows"]] == [
+        ("2021-02-01", "", True, 2 * M1),
+        ("2021-03-01", "fk2", False, M2),
+        ("2021-03-01", "", True, M1 + HALF),
+    ]
+    second = margins(client, period="month", by="key", top=1, limit=2)
+    last = margins(client, period="month", by="key", top=1, cursor=second["next_cursor"])
+    assert second["rows"] + last["rows"] == answer["rows"]
+    assert margins(client, period="month", by="key", top=10)["rows"] == whole["rows"]
 
 
 def test_movers_are_ordered_by_the_size_of_their_change(client: httpx.Client, booked: dict[str, str]) -> None:
@@ -220,8 +237,8 @@ def test_grants_burn_before_what_was_paid_in_the_ledgers_order(
     until_balance(client, account, 10**9 + 30_000 - M2)
     assert liability(client, account) == (10**9 - 20_000, 0, 10**9 - 20_000)
     credit("0.5", "grant")  # what was paid before is not given back
-    credit("-0.2", "adjustment")
-    assert liability(client, account) == (1_299_980_000, 300_000_000, 999_980_000)
+    credit("-0.2", "adjustment")  # is taken from what was paid
+    assert liability(client, account) == (1_299_980_000, 500_000_000, 799_980_000)
     credit("-2", "refund")
     assert liability(client, account) == (-700_020_000, 0, -700_020_000)
 

@@ -205,6 +205,11 @@ def test_statements_close_month_by_month(stack: Stack, client: httpx.Client, new
     assert [empty[name]["nanousd"] for name in figures] == [0] * 6
 
 
+def dead_letters_of(account: str, listed: str) -> list[dict[str, Any]]:
+    """Other tests' letters may be there long before."""
+    return [letter for letter in json.loads(listed)["dead_letters"] if letter["account"] == account]
+
+
 def test_an_operator_lists_and_replays_dead_letters(
     stack: Stack, client: httpx.Client, new_account: NewAccount
 ) -> None:
@@ -212,9 +217,9 @@ def test_an_operator_lists_and_replays_dead_letters(
     stack.use(account, [usage_entry(account, f"{account}-d", model="m9")], f"edge-{account}")
     option = ("--state-dir", str(stack.state_dir), "--json")
     deadline = time.monotonic() + 15
-    while not (found := json.loads(stack.lumen("ledger", "dead-letter", "list", *option).stdout)["dead_letters"]):
-        assert time.monotonic() < deadline
-    [letter] = [letter for letter in found if letter["account"] == account]
+    while not (mine := dead_letters_of(account, stack.lumen("ledger", "dead-letter", "list", *option).stdout)):
+        assert time.monotonic() < deadline, "no dead letter of this account's entry"
+    [letter] = mine
     assert (letter["reason"], letter["is_replayed"]) == ("not_ratable", False)
     refused = stack.lumen("explain", f"{account}-d", *option)
     assert (refused.returncode, letter["id"] in refused.stderr) == (ExitCode.NOT_FOUND, True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from deploy.local.children import die_with_parent
+from lumen.platform.children import die_with_parent
 from lumen.platform.lifecycle import cancel_until_done
 from services.edge.metering.identity import WorkerIdentity
 from services.edge.metering.ledger_client import LedgerClient

@@ -225,7 +225,10 @@ class Edge:
             part.denied_until = now + min(1.0, max(0.03, answer.wait_ms / 1000))
 
 
-@pytest.mark.parametrize(("limit", "minutes"), [(60, 20), (600, 6), (6000, 2)])
+@pytest.mark.parametrize(
+    ("limit", "minutes"),
+    [(60, 20), pytest.param(600, 6, marks=pytest.mark.slow), pytest.param(6000, 2, marks=pytest.mark.slow)],
+)
 async def test_four_edges_admit_within_two_percent_of_the_limit_and_never_more(
     bed: Bed, limit: int, minutes: int
 ) -> None:

@@ -31,6 +31,15 @@ def test_a_charge_is_exact() -> None:
     assert RATES.charge(entry) == Charge(list_price * 35 // 100, list_price * 8 // 10)
 
 
+def test_a_channel_with_prices_of_its_own_is_paid_by_them() -> None:
+    channel = 'models: {m: m-1}, cost: {m: {input: "1", output: "2"}}'
+    document = parse_catalog(CATALOG.replace("models: {m: m-1}", channel), "test")
+    rates = compile_rates(encode_revision(catalog_to_json(document), created_at_s=1, note=""))
+    entry = usage_entry("acc", "a", usage=TokenUsage(input=1_000, output=7))
+    list_price, own_price = 1_000 * 5_000 + 7 * 25_000, 1_000 * 1_000 + 7 * 2_000
+    assert rates.charge(entry) == Charge(list_price * 35 // 100, own_price)
+
+
 def test_what_is_not_billable_costs_us_only() -> None:
     entry = usage_entry("acc", "a", is_billable=False, usage=TokenUsage(input=1_000))
     assert RATES.charge(entry) == Charge(0, 4_000_000)

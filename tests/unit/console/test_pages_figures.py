@@ -10,7 +10,6 @@ from services.console.web.charts import SERIES_MAX, stacked
 from services.console.web.figures import compact, days_left_tenths, money, percent, usd, usd_scale
 from services.console.web.periods import period
 from services.console.web.price_lists import price_lists
-from services.console.web.queries import parse_cursor
 from services.console.web.snippets import snippets
 from services.console.web.visitors import local_path
 
@@ -49,6 +48,12 @@ def test_compact_counts(number: int, text: str) -> None:
 
 def test_shares_and_days_left() -> None:
     assert (percent(1, 3), percent(0, 0)) == ("33.3%", "–")
+    assert (percent(-1, 200), percent(-3, 2), percent(3, -2), percent(-1, 10_000)) == (
+        "-0.5%",
+        "-150.0%",
+        "-150.0%",
+        "0.0%",
+    )
     assert days_left_tenths(70 * 10**9, 7 * 10**9, 7 * 86_400) == 700
     assert days_left_tenths(-5, 10**9, 86_400) == 0
     assert days_left_tenths(10**9, 0, 86_400) is None
@@ -119,11 +124,6 @@ def test_a_catalogs_difference_names_object_and_field() -> None:
         ("channels", "c", "", "", '{"name": "c", "weight": 1}'),
     ]
     assert catalog_diff(after, after) == []
-
-
-@pytest.mark.parametrize("text", ["", "1-2-3", "a-1-1-1", "1-1-1-1-1", "-1-1-1-1", "99999999999999999999999-1-1-1"])
-def test_a_cursor_that_is_not_ours_is_none(text: str) -> None:
-    assert parse_cursor(text) is None
 
 
 @pytest.mark.parametrize(

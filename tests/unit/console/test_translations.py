@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.console.web import pages
+from services.console.web import finance_books, pages
 from services.console.web.i18n import preferred, translate
 from services.console.web.zh import ZH
 
@@ -21,7 +21,8 @@ _BY_VARIABLE = {
     *(label for menu in pages.MENUS.values() for _, label in menu),
     *("member", "finance", "operator", "active", "suspended", "invited", "disabled"),
     *("topup", "grant", "refund", "adjustment", "expiry", "armed", "delivering", "delivered", "failed"),
-    *("Auto", "Light", "Dark", "model", "channel", "group", "account", "key"),
+    *("Auto", "Light", "Dark", "model", "provider", "channel", "group", "account", "key"),
+    *finance_books.CHECK_TEXTS.values(),
     *("Claude Code", "Codex", "Codex: the key", "OpenAI SDK (Python)", "Anthropic SDK (Python)", "curl"),
 }
 

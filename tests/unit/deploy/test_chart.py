@@ -13,6 +13,7 @@ from deploy.helm.checks.chart import INSTALLATIONS, ChartError, documents
 from tests.unit.deploy.settings_names import SETTINGS, variables
 
 _WORKLOADS = ("Deployment", "StatefulSet")
+_PUBLIC_ADDRESSES = ("LUMEN_CONSOLE_API_URL", "LUMEN_CONSOLE_PUBLIC_URL", "LUMEN_EDGE_CORS_ORIGINS")
 _DRAIN = ("edge.drainOrphans={3}",)
 # What a service flushes and closes after its last stream (`_FLUSH_S_MAX` in services/edge/bootstrap.py).
 _FLUSH_S = 30
@@ -51,7 +52,10 @@ def test_every_service_runs(installation: str) -> None:
 @every_installation
 def test_every_variable_is_one_that_the_service_reads(installation: str) -> None:
     for service, workload in workloads(installation).items():
-        given = set(environment(workload["spec"]["template"]["spec"])) - {"SSL_CERT_FILE"}
+        given = set(environment(workload["spec"]["template"]["spec"])) - {
+            "SSL_CERT_FILE",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+        }
         assert given <= set(variables(service)), service
 
 
@@ -72,7 +76,7 @@ def test_no_secret_is_written_out_and_no_secret_object_is_made(installation: str
     assert not of_kind(installation, "Secret")
     for _, pod in pods(installation):
         for name, variable in environment(pod).items():
-            if name.endswith(("_URL", "_TOKEN", "_KEY")):
+            if name.endswith(("_URL", "_TOKEN", "_KEY")) and name not in _PUBLIC_ADDRESSES:
                 assert set(variable) == {"name", "valueFrom"}, name
                 assert set(variable["valueFrom"]) == {"secretKeyRef"}, name
 
@@ -203,6 +207,65 @@ def test_metadata_addresses_are_out_of_reach_and_only_edges_reach_providers(inst
 
 
 @every_installation
+def test_webhooks_reach_public_addresses_only_when_they_are_switched_on(installation: str) -> None:
+    on = (
+        "networkPolicies.consoleWebhooks.enabled=true",
+        "networkPolicies.privateProviders[0].ipBlock.cidr=10.9.0.0/16",
+    )
+    [policy] = [
+        document
+        for document in documents(installation, on)
+        if document["kind"] == "NetworkPolicy" and document["metadata"]["name"] == "lumen-console"
+    ]
+    [rule] = [each for each in policy["spec"]["egress"] if each["ports"] == [{"protocol": "TCP", "port": 443}]]
+    blocks = [peer["ipBlock"] for peer in rule["to"]]
+
+    def is_reached(text: str) -> bool:
+        address = ip_address(text)
+        return any(
+            address in ip_network(block["cidr"])
+            and not any(address in ip_network(hole) for hole in block.get("except", []))
+            for block in blocks
+        )
+
+    assert all(map(is_reached, ("93.184.215.14", "2606:2800:21f:cb07::1")))
+    inside = ("10.1.2.3", "10.9.1.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "169.254.169.254", "168.63.129.16")
+    assert not any(map(is_reached, (*inside, "fd00:ec2::254", "fe80::1")))
+
+
+def told(installation: str, *sets: str) -> dict[str, str]:
+    """What the pods are told of the public addresses."""
+    return {
+        name: variable["value"]
+        for workload in workloads(installation, sets).values()
+        for name, variable in environment(workload["spec"]["template"]["spec"]).items()
+        if name in _PUBLIC_ADDRESSES
+    }
+
+
+def test_host_names_tell_the_pods_where_they_are_found() -> None:
+    assert told("default") == {}
+    assert told("small") == {"LUMEN_CONSOLE_API_URL": "https://lumen.example.com"}
+    assert told("no-spool") == {"LUMEN_CONSOLE_API_URL": "https://lumen.example.com"}
+    assert told("no-spool", "ingress.tlsSecret=") == {"LUMEN_CONSOLE_API_URL": "http://lumen.example.com"}
+    assert told("production") == {
+        "LUMEN_CONSOLE_API_URL": "https://lumen.example.com",
+        "LUMEN_CONSOLE_PUBLIC_URL": "https://lumen-admin.example.com",
+        "LUMEN_EDGE_CORS_ORIGINS": "https://lumen-admin.example.com",
+    }
+
+
+def test_wildcards_tell_nothing_and_settings_win_over_host_names() -> None:
+    names = "gateway.consoleHostnames={*.example.com,a.example.com,b.example.com}"
+    assert told("production", names, "gateway.scheme=http", "gateway.hostnames={*.example.com}") == {
+        "LUMEN_CONSOLE_PUBLIC_URL": "http://a.example.com",
+        "LUMEN_EDGE_CORS_ORIGINS": "http://a.example.com,http://b.example.com",
+    }
+    own = "console.settings.LUMEN_CONSOLE_API_URL=https://api.example.org"
+    assert told("production", own)["LUMEN_CONSOLE_API_URL"] == "https://api.example.org"
+
+
+@every_installation
 def test_only_billing_and_the_reading_console_reach_clickhouse(installation: str) -> None:
     values_port = 8443 if installation in ("production", "multi-zone") else 8123
     reaching = {
@@ -276,6 +339,7 @@ def test_production_replicates_everything_that_can_be(installation: str) -> None
         ("providers.apiKey=sk-x", "apiKey"),
         ("longestStreamS=0", "longestStreamS"),
         ("gateway.enabled=true", "gateway.parentRefs"),
+        ("gateway.scheme=ftp", "scheme"),
         ("ingress.enabled=true", "ingress.host"),
         ("edge.autoscaling.mode=keda", "prometheusUrl"),
     ],
@@ -283,3 +347,22 @@ def test_production_replicates_everything_that_can_be(installation: str) -> None
 def test_a_mistaken_value_is_refused(mistake: str, said: str) -> None:
     with pytest.raises(ChartError, match=said):
         chart.template("default", [mistake])
+
+
+def test_traces_go_where_they_may_and_nowhere_unless_asked_for() -> None:
+    asking = {"edge", "auth", "router", "billing"}
+    for installation, expected in (("default", set()), ("production", asking)):
+        tracing = {
+            service
+            for service, workload in workloads(installation).items()
+            if "LUMEN_TRACING" in environment(workload["spec"]["template"]["spec"])
+        }
+        allowed = {
+            document["metadata"]["name"].removeprefix("lumen-")
+            for document in documents(installation)
+            if document["kind"] == "NetworkPolicy"
+            and any(
+                port["port"] == 4318 for rule in document["spec"].get("egress", []) for port in rule.get("ports", [])
+            )
+        }
+        assert tracing == allowed == expected, installation

@@ -17,6 +17,7 @@ from prometheus_client.core import HistogramMetricFamily
 from deploy.grafana.__main__ import FOLDER, to_json
 from deploy.grafana.dashboards import ALL
 from deploy.helm.checks.chart import CHART, documents
+from lumen.platform.tracing.otel import Tracing
 from services.auth.metrics import AuthMetrics
 from services.billing.metrics import BillingMetrics
 from services.console.metrics import ConsoleMetrics
@@ -48,6 +49,7 @@ def metrics() -> dict[str, set[str]]:
         WorkerMetrics,
     ):
         make(registry)
+    Tracing("test", sample_ratio=0, queue_spans_max=1).register(registry)
     found: dict[str, set[str]] = {}
     declared = list(registry._collector_to_names)
     for collector in declared:

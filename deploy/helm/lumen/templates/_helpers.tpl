@@ -115,6 +115,20 @@ preStop:
   valueFrom: {secretKeyRef: {name: {{ .secret }}, key: {{ .key }}}}
 {{- end }}
 
+{{/* Where browsers and clients find what is published, one origin per host name that is no wildcard, blanks between. */}}
+{{- define "lumen.origins" -}}
+{{- range $host := .hostnames }}{{ if not (hasPrefix "*" $host) }}{{ printf "%s://%s " $.scheme $host }}{{ end }}{{ end }}
+{{- end }}
+
+{{- define "lumen.edgeOrigins" -}}
+{{- if .Values.gateway.enabled }}{{ include "lumen.origins" (dict "scheme" .Values.gateway.scheme "hostnames" .Values.gateway.hostnames) }}{{ end }}
+{{- if .Values.ingress.enabled }}{{ include "lumen.origins" (dict "scheme" (ternary "https" "http" (ne .Values.ingress.tlsSecret "")) "hostnames" (list .Values.ingress.host)) }}{{ end }}
+{{- end }}
+
+{{- define "lumen.consoleOrigins" -}}
+{{- if .Values.gateway.enabled }}{{ include "lumen.origins" (dict "scheme" .Values.gateway.scheme "hostnames" .Values.gateway.consoleHostnames) }}{{ end }}
+{{- end }}
+
 {{/* The variables of a component, then those of its `settings`, which may not repeat one of the chart's. */}}
 {{- define "lumen.env" -}}
 {{- $root := .root }}{{ $v := .root.Values }}{{ $prefix := printf "LUMEN_%s_" (upper .component) }}{{ $name := include "lumen.name" .root }}
@@ -124,6 +138,11 @@ preStop:
   (print $prefix "PORT") (include "lumen.port" .component)
   (print $prefix "OPS_HOST") "0.0.0.0"
   (print $prefix "OPS_PORT") (include "lumen.opsPort" .) }}
+{{- if and $v.tracing.endpoint (ne .component "console") }}
+{{- $_ := set $mine "LUMEN_TRACING" "on" }}
+{{- $_ := set $mine "LUMEN_TRACING_SAMPLE_RATIO" ($v.tracing.sampleRatio | toString) }}
+{{- $_ := set $mine "OTEL_EXPORTER_OTLP_ENDPOINT" $v.tracing.endpoint }}
+{{- end }}
 {{- if has .component (list "edge" "console") }}
 {{- range $peer := (eq .component "edge" | ternary (list "auth" "router") (list "auth" "router" "billing")) }}
 {{- $_ := set $mine (printf "LUMEN_%s_ADDRESS" (upper $peer)) (printf "dns:///%s-%s.%s.svc:%s" $name $peer $root.Release.Namespace (include "lumen.port" $peer)) }}
@@ -152,6 +171,16 @@ preStop:
 {{- end }}
 {{- if $v.stores.caBundle.configMap }}
 {{- $_ := set $mine "SSL_CERT_FILE" "/etc/lumen/ca/ca.crt" }}
+{{- end }}
+{{- /* What host names tell; `settings` may say otherwise. */}}
+{{- $told := dict }}
+{{- $edges := splitList " " (include "lumen.edgeOrigins" $root | trim) | compact }}
+{{- $consoles := splitList " " (include "lumen.consoleOrigins" $root | trim) | compact }}
+{{- if and (eq .component "console") $edges }}{{ $_ := set $told "LUMEN_CONSOLE_API_URL" (first $edges) }}{{ end }}
+{{- if and (eq .component "console") $consoles }}{{ $_ := set $told "LUMEN_CONSOLE_PUBLIC_URL" (first $consoles) }}{{ end }}
+{{- if and (eq .component "edge") $consoles }}{{ $_ := set $told "LUMEN_EDGE_CORS_ORIGINS" (join "," $consoles) }}{{ end }}
+{{- range $variable, $value := $told }}
+{{- if not (hasKey (get $v $.component).settings $variable) }}{{ $_ := set $mine $variable $value }}{{ end }}
 {{- end }}
 {{- $stores := $v.stores.existingSecret }}{{ $keys := $v.stores.keys }}
 {{- if hasKey $keys.nats .component }}

@@ -29,7 +29,7 @@ for (const field of document.querySelectorAll("[data-submit]")) {
 // A question before what cannot be undone, and no second click while the first is on its way.
 for (const form of document.querySelectorAll("form")) {
   form.addEventListener("submit", (event) => {
-    if (form.id === "playground") return;
+    if (form.dataset.scripted !== undefined) return; // by a script of its own
     if (form.dataset.confirm && !confirm(form.dataset.confirm)) {
       event.preventDefault();
       return;
