@@ -71,10 +71,13 @@ class _PermittedAddresses(httpcore.AsyncNetworkBackend):
             async with asyncio.timeout(timeout):
                 addresses = await resolve_permitted(host, port, self._policy)
                 for address in addresses:
+                    is_last = address is addresses[-1]
+                    # one that swallows packets (IPv6 without a way out) must leave time for the next
+                    share_s = None if is_last or timeout is None else timeout / 2
                     try:
-                        return await self._sockets.connect_tcp(address, port, None, local_address, socket_options)
-                    except httpcore.ConnectError:
-                        if address is addresses[-1]:
+                        return await self._sockets.connect_tcp(address, port, share_s, local_address, socket_options)
+                    except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                        if is_last:
                             raise
         except TimeoutError as error:
             raise httpcore.ConnectTimeout("no connection within connect_s") from error
