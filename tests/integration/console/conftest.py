@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
+from tests.integration.console.bookings import booked
 from tests.integration.console.stack import CATALOG, Stack, running_stack
+
+__all__ = ["booked"]  # for all modules
 
 _numbers = itertools.count(1)
 

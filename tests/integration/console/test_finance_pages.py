@@ -11,9 +11,7 @@ import pytest
 
 from tests.integration.console.people import Person
 from tests.integration.console.stack import Stack
-from tests.integration.console.test_finance import WINDOW, booked, margins
-
-__all__ = ["booked"]
+from tests.integration.console.test_finance import WINDOW, margins
 
 SPAN = "since=2021-02-01&to=2021-03-31"  # WINDOW, with its last day
 _EXACT = re.compile(r'<data class="fig" value="(-?[\d.]+)"')

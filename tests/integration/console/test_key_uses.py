@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import httpx
 
+from tests.integration.console.bookings import M1, MIDNIGHT_US, rolled_up
 from tests.integration.console.people import Person
 from tests.integration.console.stack import Stack, usage_entry
 from tests.integration.console.test_admin_api import until_balance
-from tests.integration.console.test_finance import M1, MIDNIGHT_US, rolled_up
 from tests.integration.console.test_money import clickhouse
 
 
