@@ -30,6 +30,8 @@ Headers = list[tuple[bytes, bytes]]
 
 # How long the rest of an unwanted request is read.
 _LINGER_S = 2.0
+# How long a connection waits for one more request when the server stops.
+_LEAVING_S = 1.0
 _CLOSE = (b"connection", b"close")
 _REFUSALS = {
     400: b"The request is not valid HTTP.",
@@ -65,6 +67,7 @@ class EdgeHttpProtocol(HttpToolsProtocol):
         self._flush_timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0  # the loop's time; 0: not idle
+        self._is_leaving = False  # the server stops: the next answer is this connection's last
 
     @property
     def _is_answering(self) -> bool:
@@ -132,7 +135,9 @@ class EdgeHttpProtocol(HttpToolsProtocol):
             path.decode(),
             query,
             self.headers,
-            keep_alive=self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive(),
+            keep_alive=self.parser.get_http_version() != "1.0"
+            and self.parser.should_keep_alive()
+            and not self._is_leaving,
             expects_continue=self.expect_100_continue,
         )
         if earlier is None or earlier.response_complete:
@@ -147,6 +152,8 @@ class EdgeHttpProtocol(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expects_continue
         self.headers.extend(headers)
         super().on_headers_complete()
+        if self._is_leaving:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         cycle = self.cycle
@@ -182,6 +189,22 @@ class EdgeHttpProtocol(HttpToolsProtocol):
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
+    # ---- the end
+
+    def shutdown(self) -> None:
+        """The server stops (uvicorn calls this once). A client that was not told `connection: close` may be sending its
+        next request right now, which a closed connection would lose: that one is still answered, and told."""
+        if self._is_answering and self._running is not None and not self._running.response_started:
+            self._running.keep_alive = False
+            return
+        self._is_leaving = True
+        self.loop.call_later(_LEAVING_S, self._leave)
+
+    def _leave(self) -> None:
+        if self.is_closed or self._is_answering or self._has_begun:
+            return  # what is under way ends with `connection: close`, or with the connection's next idle moment
+        self.transport.close()
+
     # ---- idleness
 
     def _unset_keepalive_if_required(self) -> None:
@@ -189,6 +212,8 @@ class EdgeHttpProtocol(HttpToolsProtocol):
 
     def _idle_begins(self) -> None:
         self._idle_since = self.loop.time()
+        if self._is_leaving:  # the end of a stream whose head could not tell
+            self.loop.call_later(_LEAVING_S, self._leave)
         if self._idle_timer is None:
             self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._check_idle)
 

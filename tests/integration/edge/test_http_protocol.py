@@ -19,6 +19,7 @@ from services.edge.short_cycle import ShortCycle, ShortWay
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 HEAD_BYTES_MAX = 4096
+_servers: list[EmbeddedServer] = []
 
 
 async def ok(scope: Any, receive: Any, send: Any) -> None:
@@ -49,6 +50,7 @@ async def serving(
     server = EmbeddedServer(
         uvicorn.Config(app, http=protocol, ws="none", lifespan="off", log_config=None, timeout_keep_alive=idle_s_max)
     )
+    _servers.append(server)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
@@ -400,4 +402,64 @@ async def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
         busy.may_end.set()
         assert (await asyncio.wait_for(reader.readuntil(b"ab"), 10)).startswith(b"HTTP/1.1 200 ")
         idle_writer.close()
+        writer.close()
+
+
+async def stopped(port: int, *requests: bytes) -> bytes:
+    """All that comes on one connection on which `requests[0]` was answered before the server stops."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(requests[0])
+    first = await asyncio.wait_for(reader.readuntil(b"ok"), 10)
+    protocol = next(iter(current_server().server_state.connections))
+    assert isinstance(protocol, EdgeHttpProtocol)
+    current_server().should_exit = True
+    async with asyncio.timeout(10):
+        while not protocol._is_leaving:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    for request in requests[1:]:
+        writer.write(request)
+    rest = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    return first + rest
+
+
+def current_server() -> EmbeddedServer:
+    return _servers[-1]
+
+
+async def test_a_stopping_server_answers_one_more_request_and_says_that_it_is_the_last() -> None:
+    async with serving(ok) as port:
+        answers = await stopped(port, REQUEST, REQUEST)
+    assert answers.count(b"HTTP/1.1 200 ") == 2
+    assert b"connection: close" not in answers[: answers.index(b"ok")]
+    assert b"connection: close" in answers[answers.index(b"ok") :]
+
+
+async def test_a_stopping_server_closes_a_connection_on_which_nothing_comes() -> None:
+    async with serving(ok) as port:
+        assert (await stopped(port, REQUEST)).count(b"HTTP/1.1 200 ") == 1
+
+
+async def test_an_answer_that_has_not_begun_says_that_the_server_stops() -> None:
+    may_answer, has_begun = asyncio.Event(), asyncio.Event()
+
+    async def wait(scope: Any, receive: Any, send: Any) -> None:
+        has_begun.set()
+        await may_answer.wait()
+        await ok(scope, receive, send)
+
+    async with serving(wait) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await has_begun.wait()
+        current_server().should_exit = True
+        protocol = next(iter(current_server().server_state.connections))
+        assert isinstance(protocol, EdgeHttpProtocol)
+        async with asyncio.timeout(10):
+            while protocol.cycle.keep_alive:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        may_answer.set()
+        answer = await asyncio.wait_for(reader.read(), 10)
+        assert b"connection: close" in answer
+        assert answer.endswith(b"ok")
         writer.close()

@@ -60,6 +60,38 @@ class Owner(Protocol):
 
 
 class LeanConnection(asyncio.Protocol):
+    __slots__ = (
+        "_deadline",
+        "_first_byte_s",
+        "_framing_bytes",
+        "_has_bytes",
+        "_has_head",
+        "_head_bytes",
+        "_header_count",
+        "_headers",
+        "_idle_s",
+        "_is_head_request",
+        "_is_interim",
+        "_is_read_paused",
+        "_is_reused",
+        "_is_until_close",
+        "_is_whole",
+        "_is_write_paused",
+        "_keeps_alive",
+        "_loop",
+        "_options",
+        "_owner",
+        "_parser",
+        "_response",
+        "_started_at",
+        "_tick_s",
+        "_timer",
+        "_total_deadline",
+        "_total_s",
+        "_transport",
+        "_unsent",
+    )
+
     def __init__(self, loop: asyncio.AbstractEventLoop, options: TransportOptions, owner: Owner) -> None:
         timeouts = options.timeouts
         self._loop = loop
