@@ -126,10 +126,15 @@ def put_back(stack: Stack, engine: str, copy: Path) -> None:
     shutil.copytree(copy, data)
 
 
-def metric(stack: Stack, process: str, name: str) -> float:
-    """The sum of a metric over its labels, from the process' ops port."""
+def ops_text(stack: Stack, process: str, path: str) -> str:
+    """What the process' ops port answers."""
     layout = Layout(stack.state_dir, int(stack.base_url.rpartition(":")[2]))
-    text = httpx.get(f"http://127.0.0.1:{layout.ops_port(process)}/metrics", timeout=5).text
+    return httpx.get(f"http://127.0.0.1:{layout.ops_port(process)}{path}", timeout=5).text
+
+
+def metric(stack: Stack, process: str, name: str) -> float:
+    """The sum of a metric over its labels."""
+    text = ops_text(stack, process, "/metrics")
     lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 

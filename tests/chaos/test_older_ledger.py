@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
-import httpx
 import pytest
 
 from lumen.protocols.dialects import Dialect
 from tests.chaos.conftest import Note, Scenario
-from tests.chaos.faults import back_up, held_down, metric, put_back
+from tests.chaos.faults import back_up, held_down, metric, ops_text, put_back
 from tests.chaos.load import MODEL, Load
 from tests.chaos.proof import prove, until_clean
 from tests.chaos.test_clients import send
@@ -40,7 +38,7 @@ def test_an_older_ledger_stops_everything_and_is_adopted(
         put_back(stack, "nats", copy)
 
     until(lambda: metric(stack, "billing", STOPPED) > 0, "billing has stopped", 60)
-    assert "ledger_regressed" in _readiness(stack, "billing")
+    assert "ledger_regressed" in ops_text(stack, "billing", "/readyz")
     call = make_call(Dialect.OPENAI_CHAT, is_stream=False, model=MODEL, script="tokens=1 input=10")
     until(lambda: send(stack, scenario.customer.key, call, 1)[0].status == 503, "the edge refuses", 60)
     assert stack.balance_nanousd(scenario.customer.account) == balance
@@ -58,9 +56,3 @@ def test_an_older_ledger_stops_everything_and_is_adopted(
     # The requests sent while the edge was about to notice may have been answered, too: at least the complete ones.
     complete = {**scenario.load.complete, **load.complete}
     note(prove("LEDGER replaced by an older copy, adopted", stack, scenario.customer, complete))
-
-
-def _readiness(stack: Stack, process: str) -> str:
-    status = json.loads((stack.state_dir / "status.json").read_text())
-    ports = next(found["ports"] for found in status["processes"] if found["name"] == process)
-    return httpx.get(f"http://127.0.0.1:{ports[-1]}/readyz", timeout=5).text
