@@ -39,6 +39,7 @@ from services.edge.limits.channels import ChannelLimits
 from services.edge.limits.client import LimitClient
 from services.edge.limits.limiter import Limiter
 from services.edge.limits.metrics import LimitMetrics
+from services.edge.listening import listen
 from services.edge.metering import ledger_client
 from services.edge.metering.identity import WorkerIdentity
 from services.edge.metering.lease_client import LeaseClient
@@ -261,20 +262,6 @@ def create_server(app: EdgeApp, settings: EdgeSettings, metrics: EdgeMetrics) ->
             backlog=_BACKLOG,
         )
     )
-
-
-def listen(host: str, port: int, *, is_port_shared: bool = False) -> socket.socket:
-    """Raises RuntimeError naming the address when it is taken."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if is_port_shared:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise RuntimeError(f"cannot listen on {host}:{port}: {error.strerror}") from error
-    return listener
 
 
 async def serve(settings: EdgeSettings, lifecycle: Lifecycle) -> None:

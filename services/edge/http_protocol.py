@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import httptools
 from uvicorn._types import ASGI3Application
@@ -120,7 +121,7 @@ class EdgeHttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._cancel_head_timer()
         self.expect_100_continue = _expects_continue(self.headers)
-        path, _, query = self.url.partition(b"?")
+        path, query = _split_target(self.url)
         serve = self.short_ways.get(path)
         if serve is not None and self.parser.get_method() == b"POST":
             self._begin_short(serve, path, query)
@@ -371,6 +372,15 @@ class EdgeHttpProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def _split_target(target: bytes) -> tuple[bytes, bytes]:
+    """(path, query). Raises HttpParserError. A target may also be a whole URL, as sent to proxies (RFC 9112, 3.2.2)."""
+    path, _, query = target.partition(b"?")
+    if path.startswith(b"/") and b"%" not in path:
+        return path, query
+    parsed = httptools.parse_url(target)
+    return unquote_to_bytes(parsed.path or b""), parsed.query or b""
 
 
 def _expects_continue(headers: Headers) -> bool:

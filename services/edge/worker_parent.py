@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from lumen.platform.children import die_with_parent
 from lumen.platform.lifecycle import Lifecycle
 from lumen.platform.ops_server import OpsServer
+from services.edge.listening import listen
 from services.edge.settings import EdgeSettings
 from services.edge.worker_directories import left_behind, worker_directory
 from services.edge.worker_ops import WorkerOps, worker_routes
@@ -167,16 +168,5 @@ async def _kill(process: asyncio.subprocess.Process) -> int:
 
 def _reserve(host: str, port: int) -> socket.socket:
     """Hold the port, without listening, while workers come and go. Raises RuntimeError when somebody listens there."""
-    for is_shared in (False, True):  # alone first: a shared port would be joined in silence
-        holder = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if is_shared:
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            holder.bind((host, port))
-        except OSError as error:
-            holder.close()
-            raise RuntimeError(f"cannot listen on {host}:{port}: {error.strerror}") from error
-        if not is_shared:
-            holder.close()
-    return holder
+    listen(host, port).close()  # alone first: a shared port would be joined in silence
+    return listen(host, port, is_port_shared=True)

@@ -13,8 +13,8 @@ import pytest
 import uvicorn
 
 from lumen.platform.ops_server import EmbeddedServer
-from services.edge.bootstrap import listen
 from services.edge.http_protocol import ClientStalled, EdgeHttpProtocol, limited
+from services.edge.listening import listen
 from services.edge.short_cycle import ShortCycle, ShortWay
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -363,6 +363,13 @@ async def test_another_method_or_path_is_no_short_way() -> None:
                 port, request + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
             )
             assert answer.endswith(b"ok")
+
+
+@pytest.mark.parametrize("target", [b"http://lumen.example/short?a=1", b"/sh%6Frt?a=1"])
+async def test_a_short_way_is_found_however_its_target_is_written(target: bytes) -> None:
+    async with serving(ok, short_way=echo) as port:
+        rest = b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\nab"
+        assert (await talk(port, b"POST " + target + rest)).endswith(b"/short?a=1 ab")
 
 
 async def test_a_short_way_that_fails_closes_its_connection() -> None:
