@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
 _SWEEP_S = 1.0
 
@@ -16,17 +15,14 @@ class Deadlines:
     """Whatever it watches gets NotInTime after `timeout_s`, or up to a second later.
 
     A timer and a second future for each would cost as much as the rest of recording. Those that are done are forgotten
-    at the next sweep, in the order in which they came; all have the same limit, so that is the order of deadlines too.
+    at the next sweep, so no more are kept than wait and a second's worth of others.
     """
 
     def __init__(self, timeout_s: float, sweep_s: float = _SWEEP_S) -> None:
         self._timeout_s = timeout_s
         self._sweep_s = min(sweep_s, timeout_s)
-        self._watched: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._watched: list[tuple[float, asyncio.Future[None]]] = []
         self._is_armed = False
-
-    def __len__(self) -> int:
-        return len(self._watched)
 
     def watch(self, future: asyncio.Future[None]) -> None:
         """From the event loop's thread; `future` is awaited by the caller alone."""
@@ -38,14 +34,11 @@ class Deadlines:
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        watched = self._watched
-        while watched:
-            deadline, future = watched[0]
-            if not future.done():
-                if deadline > now:
-                    break
+        waiting = [(deadline, future) for deadline, future in self._watched if not future.done()]
+        for deadline, future in waiting:
+            if deadline <= now:
                 future.set_exception(NotInTime())
-            watched.popleft()
-        self._is_armed = bool(watched)
-        if watched:
+        self._watched = [each for each in waiting if each[0] > now]
+        self._is_armed = bool(self._watched)
+        if self._is_armed:
             loop.call_later(self._sweep_s, self._sweep, loop)

@@ -64,14 +64,8 @@ class LeanResponse:
     async def read(self) -> bytes:
         """See `UpstreamResponse.read`. Neither suspends nor allocates a future when bytes are there already."""
         while True:
-            pieces = self._pieces
-            if pieces:
-                self.buffered_bytes = 0
-                if len(pieces) == 1:
-                    return pieces.pop()
-                data = b"".join(pieces)
-                pieces.clear()
-                return data
+            if self._pieces:
+                return self._take()
             if self._is_complete:
                 return b""
             if self._failure is not None:
@@ -127,12 +121,8 @@ class LeanResponse:
         sink = self._sink
         if sink is None:
             return False
-        pieces = self._pieces
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self.buffered_bytes = 0
         try:
-            wants_more = sink(data)
+            wants_more = sink(self._take())
         except Exception as failure:
             self._sink_failure = failure
             wants_more = False
@@ -140,6 +130,15 @@ class LeanResponse:
             self._sink = None
             self.wake()
         return True
+
+    def _take(self) -> bytes:
+        pieces = self._pieces
+        self.buffered_bytes = 0
+        if len(pieces) == 1:
+            return pieces.pop()
+        data = b"".join(pieces)
+        pieces.clear()
+        return data
 
     def wake(self) -> None:
         waiter = self._waiter
