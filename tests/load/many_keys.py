@@ -17,7 +17,7 @@ async def make_keys(admin_url: str, admin_token: str, count: int, *, credit_usd:
     prefix = f"bench-{secrets.token_hex(4)}"
     gate = asyncio.Semaphore(_CONCURRENCY)
     async with httpx.AsyncClient(
-        base_url=admin_url, headers={"authorization": f"Bearer {admin_token}"}, timeout=30, verify=False
+        base_url=admin_url, headers={"authorization": f"Bearer {admin_token}"}, timeout=30
     ) as client:
 
         async def post(path: str, body: Mapping[str, str]) -> dict[str, str]:

@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             port = resources.enter_context(stamped_upstream())
             stack = resources.enter_context(LocalStack(directory))
             stack.add_credit("100000")
-            apply_bench_catalog(stack, stamped_port=port)
+            apply_bench_catalog(stack, port)
             (directory / "nginx").mkdir()
             nginx = resources.enter_context(Nginx(tools.nginx, directory / "nginx", port))
             edge = Target(stack.env["LUMEN_BASE_URL"], stack.env["LUMEN_API_KEY"])

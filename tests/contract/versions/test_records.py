@@ -47,17 +47,10 @@ _USAGE = UsageEntry(
     modifiers={"service_tier": "priority"},
     attempts=[Attempt("channel-b", 529, "status", 1000), Attempt("channel-a", 200, "ok", 1_400_000, 250_000)],
 )
-_PLAIN = UsageEntry(
+_PLAIN = msgspec.structs.replace(
+    _USAGE,
     request_id="req-2",
-    account="acct-a",
-    key_id="key-a",
-    group="default",
-    model="model-a",
-    channel="channel-a",
-    upstream_model="upstream-a",
-    client_dialect="openai_chat",
     upstream_dialect="openai_chat",
-    catalog_revision=7,
     started_at_us=1_764_000_000_000_001,
     duration_us=1,
     ttft_us=0,
@@ -68,7 +61,9 @@ _PLAIN = UsageEntry(
     is_estimated=True,
     is_billable=False,
     hold_nanousd=0,
-    lease_boot=42,
+    key_has_spend_limit=False,
+    modifiers={},
+    attempts=[],
 )
 _CREDIT = CreditEntry(
     account="acct-a",
