@@ -300,11 +300,11 @@ def test_an_outage_of_router_is_invisible(routing_stack: Stack, customer: Custom
         started = time.monotonic()
         number = 0
         has_opened = False
-        while time.monotonic() - started < 6 or not has_opened:
+        while (elapsed := time.monotonic() - started) < 6 or not has_opened:
+            assert elapsed < 60, "the breaker of the failing channel never opened"
             number += 1
             assert ask(routing_stack, customer, f"question {number}").status_code == 200
             has_opened = has_opened or metric(routing_stack, "lumen_edge_breaker_state") > 0
-            assert number < 1000
     finally:
         router.resume()
     routing_stack.clear_faults()
