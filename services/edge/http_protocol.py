@@ -24,6 +24,7 @@ import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from services.edge.client_flow import ClientFlow, Pipeline
 from services.edge.request_ids import new_request_id
 from services.edge.short_cycle import ShortCycle, ShortWay
 
@@ -56,6 +57,7 @@ class EdgeHttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.pipeline = Pipeline()  # type: ignore[assignment]
         self.is_closed = False
         self.on_gone: Callable[[], None] | None = None
         self._running: RequestResponseCycle | None = None  # `cycle` may already be a pipelined one
@@ -76,6 +78,7 @@ class EdgeHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = ClientFlow(transport)  # type: ignore[assignment]
         self._head_timer = self.loop.call_later(self.head_s_max, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from services.edge.client_flow import Signal
 
 if TYPE_CHECKING:
     from services.edge.http_protocol import EdgeHttpProtocol, Headers
@@ -44,7 +45,7 @@ class ShortCycle(RequestResponseCycle):
         self.headers = headers
         self.transport = protocol.transport
         self.flow = protocol.flow
-        self.message_event = asyncio.Event()
+        self.message_event = Signal()  # type: ignore[assignment]
         self.on_response = protocol.on_response_complete
         self.disconnected = False
         self.keep_alive = keep_alive
