@@ -91,13 +91,9 @@ def _run(options: argparse.Namespace, directory: Path) -> Report:
         nginx = resources.enter_context(Nginx(tools.nginx, _new(directory, "nginx"), port))
         servers = [_nginx_server(nginx)]
         if stack is not None:
-            servers.append(_edge_server(stack))
-        keys: list[str] = []
-        if stack is not None and "many-keys" in options.cases:
-            _say(f"making {options.keys} accounts with a key each")
-            keys = run(make_keys(stack.env["LUMEN_ADMIN_URL"], stack.env["LUMEN_ADMIN_TOKEN"], options.keys))
+            servers.append(edge_server("edge", stack, options.keys if "many-keys" in options.cases else 0))
         bench = Bench(servers, tools.wrk, _new(directory, "wrk"), rounds=options.rounds, round_s=options.seconds)
-        return _measure(options, facts, bench, servers, stack, f"http://127.0.0.1:{port}", keys)
+        return _measure(options, facts, bench, servers, stack, f"http://127.0.0.1:{port}")
 
 
 def _measure(
@@ -107,14 +103,13 @@ def _measure(
     servers: Sequence[Server],
     stack: LocalStack | None,
     simulator_url: str,
-    keys: Sequence[str],
 ) -> Report:
     edge = servers[-1]
     memory_mb = {"at idle": edge.rss_mb()} if edge.is_edge else {}
     latency = _latency(servers, simulator_url, options.latency_requests) if options.latency_requests else {}
     before = stack.lease_counts() if stack is not None else None
     connections = {"connections": options.connections, "stream_connections": options.stream_connections}
-    results = [_measure_case(bench, make_case(name, keys=keys, **connections)) for name in options.cases]
+    results = [_measure_case(bench, make_case(name, **connections)) for name in options.cases]
     leases = stack.lease_counts().since(before) if stack is not None and before is not None else None
     if edge.is_edge:
         memory_mb["after the load"] = edge.rss_mb()
@@ -150,13 +145,24 @@ def _nginx_server(nginx: Nginx) -> Server:
     return Server("nginx", "nginx", group, nginx.url, _UPSTREAM_KEY, is_edge=False, stream_prefix=STREAM_PREFIX)
 
 
-def _edge_server(stack: LocalStack) -> Server:
+def edge_server(name: str, stack: LocalStack, key_count: int = 0) -> Server:
+    """`key_count`: of the case many-keys, each of an account of its own; making them takes a while."""
     env = stack.env
-    group = ProcessGroup({name: pid for name, pid in stack.pids().items() if name != SIMULATOR})
+    keys: list[str] = []
+    if key_count:
+        _say(f"making {key_count} accounts with a key each")
+        keys = run(make_keys(env["LUMEN_ADMIN_URL"], env["LUMEN_ADMIN_TOKEN"], key_count))
+    group = ProcessGroup({each: pid for each, pid in stack.pids().items() if each != SIMULATOR})
     _say("measuring the idle system")
-    idle_cores = group.idle_cores(5.0)
     return Server(
-        "edge", "edge", group, env["LUMEN_BASE_URL"], env["LUMEN_API_KEY"], is_edge=True, idle_cores=idle_cores
+        name,
+        "edge",
+        group,
+        env["LUMEN_BASE_URL"],
+        env["LUMEN_API_KEY"],
+        is_edge=True,
+        idle_cores=group.idle_cores(5.0),
+        keys=keys,
     )
 
 
@@ -168,7 +174,7 @@ def parse_cases(text: str) -> Sequence[str]:
     return names
 
 
-def make_case(name: str, *, connections: int = 16, stream_connections: int = 16, keys: Sequence[str] = ()) -> Case:
+def make_case(name: str, *, connections: int = 16, stream_connections: int = 16) -> Case:
     """One of CASES."""
     single = make_call(is_stream=False)
     if name == "translated-stream":
@@ -180,7 +186,7 @@ def make_case(name: str, *, connections: int = 16, stream_connections: int = 16,
     if name == "large-body":
         return Case(name, make_call(is_stream=False, text="lighthouse " * (_LARGE_BODY_BYTES // 11)), connections)
     if name == "many-keys":
-        return Case(name, single, connections, keys=keys)
+        return Case(name, single, connections, has_many_keys=True)
     dialect, _, kind = name.partition("-")
     if kind == "stream":
         call = stream_of_frames(_DIALECTS[dialect], _FRAMES, _FRAME_DELAY_MS)

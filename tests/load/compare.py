@@ -16,9 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.load.bench import CASES, make_case, parse_cases
-from tests.load.local_stack import SIMULATOR, LocalStack
-from tests.load.processes import ProcessGroup
+from tests.load.bench import CASES, edge_server, make_case, parse_cases
+from tests.load.local_stack import LocalStack
 from tests.load.rounds import Bench, CaseResult, Server
 from tests.load.system_packages import find_tools
 
@@ -58,22 +57,16 @@ def compare(revision: str, options: argparse.Namespace, directory: Path) -> list
     with ExitStack() as resources:
         root = resources.enter_context(worktree(revision, directory))
         python = interpreter_for(root, directory)
-        servers = []
+        servers: list[Server] = []
         for name, stack in (
             ("base", LocalStack(_new(directory, "base-stack"), root, python)),
             ("head", LocalStack(_new(directory, "head-stack"))),
         ):
             resources.enter_context(stack)
             stack.add_credit(_CREDIT_USD)
-            servers.append(_server(name, stack))
+            servers.append(edge_server(name, stack, options.keys if "many-keys" in options.cases else 0))
         bench = Bench(servers, tools.wrk, _new(directory, "wrk"), rounds=options.rounds, round_s=options.seconds)
         return [bench.measure(make_case(name, connections=options.connections)) for name in parse_cases(options.cases)]
-
-
-def _server(name: str, stack: LocalStack) -> Server:
-    group = ProcessGroup({each: pid for each, pid in stack.pids().items() if each != SIMULATOR})
-    env, idle_cores = stack.env, group.idle_cores(5.0)
-    return Server(name, "edge", group, env["LUMEN_BASE_URL"], env["LUMEN_API_KEY"], is_edge=True, idle_cores=idle_cores)
 
 
 def _rows(result: CaseResult) -> Iterator[str]:
@@ -93,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--keys", type=int, default=300, help="of the case many-keys [300]")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="lumen-compare-") as directory:
         results = compare(options.base, options, Path(directory))

@@ -25,8 +25,8 @@ _BYTES_SHARE_MIN = 0.8
 class Case:
     """`frames` of a stream, counted at both servers before anything is measured.
 
-    `plain`: what nginx relays where the edge translates: the same answer in the upstream's dialect. `keys`: of the
-    edge, used in turn; none: the server's own. `goal`: the edge's CPU in nginx's, at most.
+    `plain`: what nginx relays where the edge translates: the same answer in the upstream's dialect. `has_many_keys`:
+    an edge's `keys` are used in turn. `goal`: the edge's CPU in nginx's, at most.
     """
 
     name: str
@@ -34,11 +34,14 @@ class Case:
     connections: int
     frames: int = 0
     plain: Call | None = None
-    keys: Sequence[str] = ()
+    has_many_keys: bool = False
     goal: float | None = None
 
     def call_for(self, server: Server) -> Call:
         return self.call if server.is_edge or self.plain is None else self.plain
+
+    def keys_of(self, server: Server) -> Sequence[str]:
+        return server.keys if self.has_many_keys else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Server:
     is_edge: bool
     stream_prefix: str = ""
     idle_cores: float = 0.0
+    keys: Sequence[str] = ()
 
     def rss_mb(self) -> float:
         return self.group.rss_bytes(self.own) / 1e6
@@ -116,7 +120,7 @@ class Bench:
         for server in self._servers:
             check_answer(server, case)
             # With many keys every account has its lease, and every key is cached, before anything is measured.
-            self._load(server, case, _WARM_UP_S + len(case.keys) / _FIRST_USES_PER_S)
+            self._load(server, case, _WARM_UP_S + len(case.keys_of(server)) / _FIRST_USES_PER_S)
         rounds = []
         for number in range(self._rounds):
             order = self._servers if number % 2 == 0 else tuple(reversed(self._servers))
@@ -135,7 +139,7 @@ class Bench:
             call,
             connections=case.connections,
             duration_s=duration_s,
-            api_keys=case.keys if server.is_edge else (),
+            api_keys=case.keys_of(server),
         )
 
     def _sample(self, server: Server, case: Case) -> Sample:
